@@ -1,0 +1,332 @@
+"""Exact ranks and nearest neighbours between two sets of vectors, block by block in constant memory.
+
+A block of distances is screened by one matrix product in float32. Whatever the rounding of that product
+(bounded by its worst case) leaves undecided is computed again from the differences in float64, so the result is
+that of a full float64 distance matrix, whatever the norms, the offset, the duplicates and the block size.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from tqdm.auto import tqdm
+
+Metric = Literal["euclidean", "cosine"]
+Vectors = npt.NDArray[Any]
+Doubles = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+BLOCK = 2048
+PAIRS_AT_ONCE = 4096
+DENSE = 0.01  # share of undecided pairs above which a block is screened again in float64
+TIE = 1e-12  # squared distances closer than this, relatively, are equal: float64 cannot tell them apart
+
+
+def match_ranks(
+    queries: Vectors,
+    candidates: Vectors,
+    metric: Metric = "euclidean",
+    exclude: npt.ArrayLike | Sequence[Sequence[int]] | None = None,
+    *,
+    block: int = BLOCK,
+) -> Doubles:
+    """Rank (N,) at which each query (N, D) meets its match, candidate i for query i (sections 5.1 and 5.2).
+
+    Ranks start at 1; candidates at the distance of the match share their mean rank, so that a collapsed model
+    scores (M + 1) / 2. There may be more candidates (M, D) than queries. `exclude` names candidates that do not
+    compete: per query one index or a row of indices, -1 for none, or a boolean mask (N, M); the match itself
+    always stays. A zero vector is at cosine 0 from everything.
+
+    Raises ValueError for NaN or infinite vectors (naming the row), wrong shapes and unknown metrics.
+    """
+    ours, theirs = _spaces(queries, candidates, metric)
+    if len(theirs) < len(ours):
+        raise ValueError(f"candidate i is the match of query i, but {len(ours)} queries meet {len(theirs)} candidates")
+    diagonal = np.arange(len(ours))
+    barred = _barred(exclude, len(ours), len(theirs), diagonal)
+    own = _pair_distances(ours, theirs, diagonal, diagonal)
+    closer, equal = np.zeros(len(ours), dtype=np.int64), np.zeros(len(ours), dtype=np.int64)
+    for tile in _tiles(ours, theirs, block, "ranks"):
+        less, rows, columns = tile.compare(own, barred)
+        closer[tile.rows] += less
+        difference = _pair_distances(ours, theirs, rows, columns) - own[rows]
+        tied = np.abs(difference) <= _tolerance(own[rows], metric)
+        closer += np.bincount(rows[~tied & (difference < 0)], minlength=len(ours))
+        equal += np.bincount(rows[tied], minlength=len(ours))
+    ranks: Doubles = 1.0 + closer + equal / 2
+    return ranks
+
+
+def nearest(
+    queries: Vectors,
+    candidates: Vectors,
+    k: int = 5,
+    metric: Metric = "euclidean",
+    exclude: npt.ArrayLike | Sequence[Sequence[int]] | None = None,
+    *,
+    block: int = BLOCK,
+) -> tuple[Indices, Doubles]:
+    """Indices (N, k) and distances (N, k) of the k nearest candidates (M, D) of each query (N, D), nearest first.
+
+    Distances are Euclidean or 1 - cosine. Of equally distant candidates the one with the lower index comes first.
+    `exclude` as in `match_ranks`; `exclude=range(N)` asks for the neighbours of a set within itself.
+    Raises ValueError where a query has fewer than k candidates, and as `match_ranks` does.
+    """
+    ours, theirs = _spaces(queries, candidates, metric)
+    barred = _barred(exclude, len(ours), len(theirs), None)
+    most_barred = int(np.bincount(barred[0]).max(initial=0))
+    if not 1 <= k <= len(theirs) - most_barred:
+        raise ValueError(f"expected k between 1 and the {len(theirs) - most_barred} candidates of a query, got {k}")
+    found = np.full((len(ours), k), -1, dtype=np.int64)
+    squares = np.full((len(ours), k), np.inf)
+    for tile in _tiles(ours, theirs, block, "neighbours"):
+        rows, columns = tile.within(squares[:, -1], barred, k)
+        exact = _pair_distances(ours, theirs, rows, columns)
+        _merge(found, squares, tile.rows, rows, columns, exact)
+    return found, squares / 2 if metric == "cosine" else np.sqrt(squares)
+
+
+def neighbour_purity(
+    train: Vectors,
+    train_labels: Sequence[Any],
+    test: Vectors,
+    test_labels: Sequence[Any],
+    k: int = 5,
+    metric: Metric = "euclidean",
+    *,
+    block: int = BLOCK,
+) -> float:
+    """Share of the k nearest training papers that have the label of the test paper (clustering of section 5.2).
+
+    Of equally distant training papers the first counts. Raises ValueError for missing labels, and as `nearest` does.
+    """
+    train_codes, test_codes = label_codes(train_labels, test_labels, len(train), len(test))
+    neighbours, _ = nearest(test, train, k, metric, block=block)
+    return float(np.mean(train_codes[neighbours] == test_codes[:, None]))
+
+
+def label_codes(
+    train_labels: Sequence[Any], test_labels: Sequence[Any], trained: int, tested: int
+) -> tuple[Indices, Indices]:
+    """Labels of both sets as integers, equal where the labels are; ValueError for a missing label or a wrong count."""
+    for name, labels, expected in (("train", train_labels, trained), ("test", test_labels, tested)):
+        if len(labels) != expected:
+            raise ValueError(f"{expected} {name} vectors need as many labels, got {len(labels)}")
+        missing = np.flatnonzero(pd.isna(pd.Series(list(labels), dtype=object)))
+        if len(missing):
+            raise ValueError(f"row {missing[0]} of the {name} labels is missing ({len(missing)} in all): leave it out")
+    codes, _ = pd.factorize(pd.Series([*train_labels, *test_labels], dtype=object))
+    codes = np.asarray(codes, dtype=np.int64)
+    return codes[:trained], codes[trained:]
+
+
+@dataclass(frozen=True)
+class _Space:
+    """One set of vectors as points whose Euclidean distances order like the metric: cosine means unit length."""
+
+    vectors: Vectors
+    metric: Metric
+    side: int
+    centre: Doubles
+    scale: float
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def points(self, rows: slice | Indices) -> Doubles:
+        """The points in float64, not centred."""
+        raw = np.asarray(self.vectors[rows], dtype=np.float64)
+        return raw if self.metric == "euclidean" else _on_sphere(raw, self.side)
+
+    def centred(self, rows: slice) -> Doubles:
+        """The points moved to the middle of the candidates and scaled to at most one."""
+        return (self.points(rows) - self.centre) / self.scale
+
+
+def _on_sphere(raw: Doubles, side: int) -> Doubles:
+    """Unit rows with two more columns, in which zero rows point: elsewhere than all others, and for each side apart."""
+    largest = np.abs(raw).max(axis=1, initial=0.0)
+    zero = largest == 0
+    scaled = raw / np.where(zero, 1.0, largest)[:, None]
+    points = np.zeros((len(raw), raw.shape[1] + 2))
+    points[:, :-2] = scaled / np.where(zero, 1.0, np.linalg.norm(scaled, axis=1))[:, None]
+    points[zero, raw.shape[1] + side] = 1.0
+    return points
+
+
+def _spaces(queries: Vectors, candidates: Vectors, metric: Metric) -> tuple[_Space, _Space]:
+    if metric not in ("euclidean", "cosine"):
+        raise ValueError(f"unknown metric {metric!r}: expected 'euclidean' or 'cosine'")
+    queries, candidates = _as_matrix("queries", queries), _as_matrix("candidates", candidates)
+    if queries.shape[1] != candidates.shape[1]:
+        raise ValueError(f"queries have {queries.shape[1]} dimensions, candidates {candidates.shape[1]}")
+    nothing = np.zeros(1)
+    ours = _Space(queries, metric, 0, nothing, 1.0)
+    theirs = _Space(candidates, metric, 1, nothing, 1.0)
+    _, longest = _survey("queries", ours)
+    centre, longest_candidate = _survey("candidates", theirs)
+    scale = max(longest, longest_candidate) + float(np.linalg.norm(centre))
+    middle = {"centre": centre, "scale": scale if scale > 0 else 1.0}
+    return replace(ours, **middle), replace(theirs, **middle)
+
+
+def _as_matrix(name: str, vectors: Any) -> Vectors:
+    matrix = vectors.detach().cpu().float().numpy() if hasattr(vectors, "detach") else np.asanyarray(vectors)
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise ValueError(f"{name}: expected vectors of shape (N, D) with N, D > 0, got {matrix.shape}")
+    if matrix.dtype.kind not in "fiu":
+        raise ValueError(f"{name}: expected numbers, got {matrix.dtype}")
+    return matrix
+
+
+def _survey(name: str, space: _Space) -> tuple[Doubles, float]:
+    """Mean point and greatest length, after a check that every row is finite."""
+    total, longest = np.zeros(1), 0.0
+    for rows in _slices(len(space), BLOCK):
+        raw = np.asarray(space.vectors[rows], dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            bad = np.flatnonzero(~np.isfinite(np.einsum("ij,ij->i", raw, raw)))
+        if len(bad):
+            raise ValueError(f"row {rows.start + bad[0]} of the {name} holds NaN, infinite or overflowing values")
+        points = raw if space.metric == "euclidean" else _on_sphere(raw, space.side)
+        total = total + points.sum(axis=0)
+        longest = max(longest, float(np.linalg.norm(points, axis=1).max()))
+    return total / len(space), longest
+
+
+def _slices(count: int, size: int) -> Iterator[slice]:
+    if size < 1:
+        raise ValueError(f"expected a block of at least one row, got {size}")
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def _barred(exclude: Any, queries: int, candidates: int, keep: Indices | None) -> tuple[Indices, Indices]:
+    """Pairs (query, candidate) that do not compete, sorted by query; with `keep`, each query's own match is one."""
+    rows, columns = _listed(exclude, queries, candidates)
+    if keep is not None:
+        rows, columns = np.concatenate([rows, keep]), np.concatenate([columns, keep])
+    pairs = np.unique(np.stack([rows, columns], axis=1), axis=0)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _listed(exclude: Any, queries: int, candidates: int) -> tuple[Indices, Indices]:
+    if exclude is None:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    if len(exclude) != queries:
+        raise ValueError(f"exclude: expected one entry for each of the {queries} queries, got {len(exclude)}")
+    if isinstance(exclude, np.ndarray) and exclude.dtype == bool:
+        if exclude.shape != (queries, candidates):
+            raise ValueError(f"exclude: expected a mask of shape {(queries, candidates)}, got {exclude.shape}")
+        masked, columns = np.nonzero(exclude)
+        return masked.astype(np.int64), columns.astype(np.int64)
+    lists = [np.atleast_1d(np.asarray(entry, dtype=np.int64)) for entry in exclude]
+    rows = np.repeat(np.arange(queries), [len(entry) for entry in lists])
+    columns = np.concatenate(lists)
+    wrong = np.flatnonzero((columns < -1) | (columns >= candidates))
+    if len(wrong):
+        raise ValueError(f"exclude: query {rows[wrong[0]]} names candidate {columns[wrong[0]]} of {candidates}")
+    return rows[columns >= 0], columns[columns >= 0]
+
+
+def _pair_distances(ours: _Space, theirs: _Space, rows: Indices, columns: Indices) -> Doubles:
+    """Squared distances (P,) of the pairs, from differences in float64."""
+    distances = np.empty(len(rows))
+    for part in _slices(len(rows), PAIRS_AT_ONCE):
+        difference = ours.points(rows[part]) - theirs.points(columns[part])
+        distances[part] = np.einsum("ij,ij->i", difference, difference)
+    return distances
+
+
+def _tolerance(squares: Doubles, metric: Metric) -> Doubles:
+    """How far two equal squared distances can lie apart; unit vectors carry the rounding of their division."""
+    relative: Doubles = TIE * squares
+    return relative + 1e-14 * np.sqrt(squares) + 1e-28 if metric == "cosine" else relative
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """The scores |c|^2 - 2 q.c of some queries and candidates: squared distances less what each query has in common."""
+
+    ours: _Space
+    theirs: _Space
+    rows: slice
+    columns: slice
+    left: Doubles
+    right: Doubles
+
+    def compare(self, own: Doubles, barred: tuple[Indices, Indices]) -> tuple[Indices, Indices, Indices]:
+        """Per query the number of candidates surely closer than `own` (N,), then the undecided pairs."""
+        for dtype in (np.float32, np.float64):
+            scores = self._scores(dtype, barred)
+            threshold, slack = self._threshold(own[self.rows], dtype)
+            surely = scores < (threshold - slack).astype(dtype)[:, None]
+            possibly = scores <= (threshold + slack).astype(dtype)[:, None]
+            possibly ^= surely
+            if np.count_nonzero(possibly) <= DENSE * possibly.size:
+                break
+        rows, columns = np.nonzero(possibly)
+        return np.count_nonzero(surely, axis=1), rows + self.rows.start, columns + self.columns.start
+
+    def within(self, limits: Doubles, barred: tuple[Indices, Indices], k: int) -> tuple[Indices, Indices]:
+        """Pairs that can be among the k nearest, where `limits` (N,) are the k-th smallest squares known so far."""
+        for dtype in (np.float32, np.float64):
+            scores = self._scores(dtype, barred)
+            threshold, slack = self._threshold(limits[self.rows], dtype)
+            if scores.shape[1] > k:
+                smallest = np.partition(scores, k - 1, axis=1)[:, k - 1].astype(np.float64)
+                threshold = np.minimum(threshold, smallest + slack)
+            limit = np.minimum(threshold + slack, np.finfo(dtype).max).astype(dtype)
+            possibly = scores <= limit[:, None]
+            if np.count_nonzero(possibly) <= max(DENSE * possibly.size, 4 * k * len(scores)):
+                break
+        rows, columns = np.nonzero(possibly)
+        return rows + self.rows.start, columns + self.columns.start
+
+    def _scores(self, dtype: type[np.floating[Any]], barred: tuple[Indices, Indices]) -> Vectors:
+        scores: Vectors = (-2.0 * self.left).astype(dtype) @ self.right.astype(dtype).T
+        scores += np.einsum("ij,ij->i", self.right, self.right).astype(dtype)
+        first, last = np.searchsorted(barred[0], [self.rows.start, self.rows.stop])
+        rows, columns = barred[0][first:last], barred[1][first:last]
+        here = (columns >= self.columns.start) & (columns < self.columns.stop)
+        scores[rows[here] - self.rows.start, columns[here] - self.columns.start] = np.inf
+        return scores
+
+    def _threshold(self, squares: Doubles, dtype: type[np.floating[Any]]) -> tuple[Doubles, Doubles]:
+        """Squared distances as scores, and how far a computed score can be from the true one (worst case)."""
+        lengths = np.linalg.norm(self.left, axis=1)
+        longest = float(np.linalg.norm(self.right, axis=1).max())
+        threshold = squares / self.ours.scale**2 - lengths**2
+        unit, size = float(np.finfo(dtype).eps), self.left.shape[1]
+        reach = lengths + longest
+        slack = (size + 16) * unit * (2 * lengths * longest + longest**2)
+        moved = 8 * np.finfo(np.float64).eps * (float(np.linalg.norm(self.ours.centre)) / self.ours.scale + reach)
+        slack += 4 * reach * moved + moved**2 + size * float(np.finfo(dtype).tiny)
+        finite = np.where(np.isfinite(squares), squares, 0.0)
+        slack += _tolerance(finite, self.ours.metric) / self.ours.scale**2
+        return threshold, slack + 4 * unit * np.where(np.isfinite(threshold), np.abs(threshold), 0.0)
+
+
+def _tiles(ours: _Space, theirs: _Space, block: int, what: str) -> Iterator[_Tile]:
+    """All pairs of the two sets in tiles of at most `block` by `block`."""
+    steps = list(_slices(len(theirs), block))
+    for columns in tqdm(steps, desc=what, disable=None if len(steps) > 64 else True):
+        right = theirs.centred(columns)
+        for rows in _slices(len(ours), block):
+            yield _Tile(ours, theirs, rows, columns, ours.centred(rows), right)
+
+
+def _merge(found: Indices, squares: Doubles, tile: slice, rows: Indices, columns: Indices, exact: Doubles) -> None:
+    """Put the pairs (P,) among the k best of the tile's queries, in place."""
+    k = found.shape[1]
+    known = np.repeat(np.arange(tile.start, tile.stop), k)
+    owner = np.concatenate([known, rows])
+    index = np.concatenate([found[tile].ravel(), columns])
+    square = np.concatenate([squares[tile].ravel(), exact])
+    order = np.lexsort((index, square, owner))
+    owner, index, square = owner[order], index[order], square[order]
+    place = np.arange(len(owner)) - np.searchsorted(owner, owner)
+    best = place < k
+    found[tile], squares[tile] = index[best].reshape(-1, k), square[best].reshape(-1, k)
