@@ -92,6 +92,9 @@ class Sampling(Section):
     clustering_sources: list[str] | None = Field(
         None, description="sources the clustering papers may come from; none: all; ours"
     )
+    benchmark_sources: list[str] | None = Field(
+        None, description="sources the benchmark papers may come from; none: all; ours"
+    )
     ready_made: LocalPath | None = Field(
         None, description="JSONL with ready-made summaries: training and validation papers come from it; ours"
     )

@@ -1,0 +1,219 @@
+"""Papers: where they come from, and which of them can be used.
+
+A paper has `corpus_id` (int, or str where the data's ids are not integers), `title`, `abstract`, `source` and `field`
+(str or None).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import resources
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset
+
+from semcse.readers import DataError, read_jsonl
+from semcse.sentences import split_sentences
+
+COLUMNS = ("corpus_id", "title", "abstract", "source", "field")
+Located = tuple[str, dict[str, Any]]
+"""Where a row stands, for messages, and the row."""
+
+
+def load_papers(
+    source: Literal["demo", "file"] = "demo",
+    path: str | os.PathLike[str] | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    invalid: Literal["error", "drop"] = "error",
+    min_sentences: int = 2,
+) -> Dataset:
+    """Papers of the bundled demo corpus or of a JSONL, CSV or Parquet file (JSONL and CSV also gzip-compressed).
+
+    `columns` maps our column names to the file's. Without an id column the row number is the id. A paper without a
+    title, an abstract of fewer than `min_sentences` sentences, and a repeated id or title raise DataError, or are left
+    out with `invalid="drop"`; `clean` tells which and why. SciRepEval is read by `semcse.splits`.
+    """
+    rows = demo_rows() if source == "demo" else file_rows(_given(path), columns or {})
+    return clean(rows, invalid=invalid, min_sentences=min_sentences)[0]
+
+
+def demo_rows() -> Iterator[Located]:
+    """The rows of the bundled corpus of 1,000 fictional papers."""
+    with resources.as_file(resources.files("semcse") / "data" / "demo_corpus.jsonl.gz") as path:
+        for number, row in read_jsonl(path):
+            yield f"demo corpus, line {number}", {**row, "source": "demo"}
+
+
+def file_rows(path: str | os.PathLike[str], columns: Mapping[str, str]) -> Iterator[Located]:
+    """The rows of a file, under our column names."""
+    path = Path(path)
+    name = path.name.removesuffix(".gz")
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. Check sampling.path.")
+    rows: Iterator[Located]
+    if name.endswith((".jsonl", ".json", ".ndjson")):
+        rows = ((f"{path}, line {number}", row) for number, row in read_jsonl(path))
+    elif name.endswith((".csv", ".tsv")):
+        rows = _csv_rows(path, "\t" if name.endswith(".tsv") else ",")
+    elif name.endswith(".parquet"):
+        rows = _parquet_rows(path)
+    else:
+        raise DataError(f"{path}: expected a name ending in .jsonl, .csv, .tsv or .parquet (the first three also .gz)")
+    return _renamed(rows, columns, default_source=name.partition(".")[0])
+
+
+def clean(
+    rows: Iterable[Located], *, invalid: Literal["error", "drop"] = "error", min_sentences: int = 2
+) -> tuple[Dataset, pd.DataFrame]:
+    """Usable papers, and the others as a table with `where`, `corpus_id`, `title` and `reason`.
+
+    Of papers with the same id or the same normalised title the first is kept. With `invalid="error"` any unusable
+    paper raises DataError with the first five and the remedy.
+    """
+    seen: dict[str, str] = {}
+    dropped: list[dict[str, Any]] = []
+    kept = _kept(rows, min_sentences, seen, dropped)
+    papers = to_dataset(kept)
+    report = pd.DataFrame(dropped, columns=["where", "corpus_id", "title", "reason"])
+    if invalid == "error" and dropped:
+        raise DataError(_refusal(report))
+    return papers, report
+
+
+def to_dataset(papers: Iterable[Mapping[str, Any]]) -> Dataset:
+    """Papers as an Arrow table, built in blocks so that memory holds the text once."""
+    papers = iter(papers)
+    tables = []
+    while block := list(islice(papers, 10_000)):
+        ids = [paper["corpus_id"] for paper in block]
+        columns = {name: [_text(paper.get(name)) for paper in block] for name in COLUMNS[1:]}
+        tables.append(pa.table({"corpus_id": pa.array([str(i) for i in ids]), **_strings(columns)}))
+    if not tables:
+        raise DataError("no papers: the source is empty, or nothing in it can be used")
+    table = pa.concat_tables(tables)
+    return Dataset(table.set_column(0, "corpus_id", _typed_ids(table["corpus_id"])))
+
+
+def read_parquet(path: str | os.PathLike[str]) -> Dataset:
+    """Papers written by `write_parquet`, without a detour over the datasets cache."""
+    return Dataset(pq.read_table(path))
+
+
+def normalised_title(title: str) -> str:
+    """Lower-case letters and digits only: what two spellings of one title share."""
+    return re.sub(r"[\W_]+", "", title.casefold())
+
+
+def _given(path: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
+    if path is None:
+        raise DataError("source 'file' needs a path: set sampling.path to a JSONL, CSV or Parquet file")
+    return path
+
+
+def _csv_rows(path: Path, separator: str) -> Iterator[Located]:
+    try:
+        chunks = pd.read_csv(
+            path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", chunksize=10_000
+        )
+        for chunk in chunks:
+            for number, row in zip(chunk.index, chunk.to_dict("records"), strict=True):
+                yield f"{path}, row {number + 1}", {str(key): value for key, value in row.items()}
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 ({error}). Save the file as UTF-8.") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise DataError(f"{path}: not readable as CSV ({error}). Check quotes and separators.") from error
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path}: not readable ({error}). If it ends in .gz it must be gzip-compressed.") from error
+
+
+def _parquet_rows(path: Path) -> Iterator[Located]:
+    try:
+        number = 0
+        for batch in pq.ParquetFile(path).iter_batches(10_000):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{path}, row {number}", row
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path}: not readable as Parquet ({error}). Write the file again.") from error
+
+
+def _renamed(rows: Iterable[Located], columns: Mapping[str, str], default_source: str) -> Iterator[Located]:
+    unknown = sorted(set(columns) - set(COLUMNS))
+    if unknown:
+        raise DataError(f"sampling.columns: {unknown} are not ours; map any of {list(COLUMNS)} to the file's names")
+    for number, (where, row) in enumerate(rows, start=1):
+        for name in ("title", "abstract", *columns):
+            if columns.get(name, name) not in row:
+                raise DataError(
+                    f"{where}: no column {columns.get(name, name)!r}; there are {sorted(row)}. "
+                    f"Name the right one: -p 'sampling.columns={{{name}: COLUMN}}'"
+                )
+        paper = {name: row.get(columns.get(name, name)) for name in COLUMNS}
+        paper["corpus_id"] = number if paper["corpus_id"] in (None, "") else paper["corpus_id"]
+        yield where, {**paper, "source": paper["source"] or default_source}
+
+
+def _kept(
+    rows: Iterable[Located], min_sentences: int, seen: dict[str, str], dropped: list[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    for where, row in rows:
+        paper = {**row, "title": _text(row.get("title")) or "", "abstract": _text(row.get("abstract")) or ""}
+        keys = [f"id {paper['corpus_id']}", f"title {normalised_title(paper['title'])}"]
+        reason = _reason(paper, min_sentences) or _repeated(keys, seen)
+        if reason:
+            dropped.append({"where": where, **{k: paper[k] for k in ("corpus_id", "title")}, "reason": reason})
+            continue
+        seen.update(dict.fromkeys(keys, where))
+        yield paper
+
+
+def _reason(paper: Mapping[str, Any], min_sentences: int) -> str | None:
+    if not normalised_title(paper["title"]):
+        return "no title"
+    if not paper["abstract"]:
+        return "empty abstract"
+    if len(split_sentences(paper["abstract"])) < min_sentences:
+        return f"abstract of fewer than {min_sentences} sentences"
+    return None
+
+
+def _repeated(keys: Sequence[str], seen: Mapping[str, str]) -> str | None:
+    for key in keys:
+        if key in seen:
+            return f"same {key.partition(' ')[0]} as {seen[key]}"
+    return None
+
+
+def _refusal(report: pd.DataFrame) -> str:
+    rows = report.head(5).to_dict("records")
+    first = [f"  {row['where']}: {row['reason']} ({row['title'][:60]!r})" for row in rows]
+    more = [f"  and {len(report) - 5} more"] if len(report) > 5 else []
+    remedy = "Correct them, or leave them out with -p sampling.invalid=drop (they are then listed in the notebook)."
+    return "\n".join([f"{len(report)} papers cannot be used:", *first, *more, remedy])
+
+
+def _text(value: Any) -> str | None:
+    if value is None or value != value:  # NaN, as pandas writes a missing text
+        return None
+    return " ".join(str(value).split()) or None
+
+
+def _strings(columns: Mapping[str, Sequence[str | None]]) -> dict[str, pa.Array]:
+    return {name: pa.array(values, pa.string()) for name, values in columns.items()}
+
+
+def _typed_ids(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Integers where every id is the plain writing of one ("7", not "007"), else strings."""
+    try:
+        numbers = ids.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return ids
+    return numbers if numbers.cast(pa.string()).equals(ids) else ids

@@ -1,0 +1,187 @@
+"""Runs: parameters written out, notebooks executed by papermill, the order decided by Snakemake."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+
+from semcse import params
+from semcse.files import write_atomic
+from semcse.params import Study
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A notebook and the section of the study that it takes."""
+
+    rule: str
+    notebook: str
+    section: str
+
+    @property
+    def number(self) -> str:
+        return self.notebook[:2]
+
+
+STAGES = (
+    Stage("sampling", "01_data_sampling", "sampling"),
+    Stage("summaries", "02_summary_generation", "summaries"),
+    Stage("training", "03_training", "training"),
+    Stage("benchmarks", "04_benchmarks", "benchmarks"),
+    Stage("scirepeval", "05_scirepeval_aggregation", "scirepeval"),
+    Stage("tsne", "06_tsne", "tsne"),
+    Stage("pca", "07_pca_anisotropy", "pca"),
+)
+
+
+class RunError(RuntimeError):
+    """A run that could not be carried out; the message says which stage and what to do."""
+
+
+def execute_study(
+    study: Study, *, only: Sequence[str] = (), start: str | None = None, cores: int | None = None
+) -> None:
+    """Bring a study's run folder up to date.
+
+    `only` redoes just these notebooks (numbers like "03"), `start` redoes that one and all that follow; without them
+    Snakemake does what is missing or whose inputs changed. Raises RunError when a notebook fails; what was finished
+    stays, and the next call goes on from there.
+    """
+    prepare(study)
+    rules = [stage.rule for stage in _chosen(only)]
+    later = [stage.rule for stage in STAGES if start and stage.number >= _known(start).number]
+    command = [sys.executable, "-m", "snakemake", *_snakemake_options(study, cores)]
+    if rules:
+        command += ["--allowed-rules", *rules, "--forcerun", *rules, "--until", *rules]
+    elif later:
+        command += ["--forcerun", *later]
+    done = subprocess.run(command, env=_environment(), check=False)
+    if done.returncode:
+        raise RunError(f"{study.name} did not finish; see the messages above. Run the same command again to go on.")
+
+
+def prepare(study: Study) -> Path:
+    """Write the resolved parameters, whole and per notebook; files whose content stays are left untouched."""
+    folder = study.folder.resolve()
+    _write_if_changed(folder / "params.yaml", _yaml(study.model_dump(mode="json")))
+    for name, values in notebook_parameters(study).items():
+        _write_if_changed(folder / "params" / f"{name}.yaml", _yaml(values))
+    return folder
+
+
+def notebook_parameters(study: Study) -> dict[str, dict[str, Any]]:
+    """What papermill passes to each notebook: the run's folder, the seed, and every value of its section.
+
+    Keys are the sections, and `training-<name>` for each trained model.
+    """
+    folder = study.folder.resolve()
+    resolved = study.model_dump(mode="json")
+    given = {stage.section: {"run": str(folder), "seed": study.seed, **resolved[stage.section]} for stage in STAGES}
+    del given["training"]
+    for name, training in study.trainings().items():
+        given[f"training-{name}"] = {"run": str(folder), "seed": study.seed, **training.model_dump(mode="json")}
+    return given
+
+
+def project_file(*parts: str) -> Path:
+    """A file of the repository (notebooks, workflow), or its copy inside an installed package."""
+    package = Path(__file__).resolve().parent
+    beside = package.parent.joinpath(*parts)
+    return beside if beside.exists() else package.joinpath(*parts)
+
+
+@cache
+def sources(notebook: str) -> tuple[str, ...]:
+    """The package's files that a notebook imports, directly or through others: what it must be redone for."""
+    book = nbformat.read(project_file("notebooks", f"{notebook}.ipynb"), as_version=4)
+    code = "\n".join(cell.source for cell in book.cells if cell.cell_type == "code")
+    found: set[Path] = set()
+    pending = list(_imported(code))
+    while pending:
+        path = pending.pop()
+        if path not in found:
+            found.add(path)
+            pending.extend(_imported(path.read_text("utf-8")))
+    return tuple(sorted(str(path) for path in found))
+
+
+def _imported(code: str) -> Iterable[Path]:
+    package = Path(__file__).resolve().parent
+    for node in ast.walk(ast.parse(code)):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if name.split(".")[0] == "semcse":
+                base = package.joinpath(*name.split(".")[1:])
+                yield from (path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file())
+
+
+def _snakemake_options(study: Study, cores: int | None) -> list[str]:
+    return [
+        "--snakefile",
+        str(project_file("workflow", "Snakefile")),
+        "--directory",
+        str(study.folder.resolve()),
+        "--config",
+        f"run={study.folder.resolve()}",
+        "--cores",
+        str(cores or os.cpu_count() or 1),
+        "--rerun-incomplete",
+        "--quiet",
+        "all",
+        "--nocolor",
+        "--logger",
+        "none",
+    ]
+
+
+def _environment() -> dict[str, str]:
+    """Kernels of this environment, whatever the shell's PATH says."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {**os.environ, "PATH": path, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+
+
+def _chosen(numbers: Sequence[str]) -> list[Stage]:
+    return [_known(number) for number in numbers]
+
+
+def _known(number: str) -> Stage:
+    for stage in STAGES:
+        if number in (stage.number, stage.notebook, stage.rule):
+            return stage
+    raise RunError(f"no notebook {number!r}; there are {', '.join(s.notebook for s in STAGES)}")
+
+
+def _write_if_changed(path: Path, text: str) -> None:
+    if not path.is_file() or path.read_text("utf-8") != text:
+        write_atomic(path, text)
+
+
+def _yaml(values: Any) -> str:
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+__all__ = [
+    "STAGES",
+    "RunError",
+    "Stage",
+    "execute_study",
+    "notebook_parameters",
+    "params",
+    "prepare",
+    "project_file",
+    "sources",
+]
