@@ -228,7 +228,7 @@ def _path_kind(field: FieldInfo) -> str | None:
 
 
 def _study(spec: str, values: Values) -> Study:
-    nested: dict[str, Any] = {"name": "+".join(Path(part).stem for part in spec.split("+"))}
+    nested: dict[str, Any] = {"name": "+".join(map(_set_name, spec.split("+")))}
     for key, (value, _) in values.items():
         section, dot, name = key.partition(".")
         if dot:
@@ -240,6 +240,10 @@ def _study(spec: str, values: Values) -> Study:
         return Study(**nested)
     except ValidationError as error:
         raise ParameterError("\n".join(_readable(item, values, spec) for item in error.errors())) from error
+
+
+def _set_name(part: str) -> str:
+    return Path(part).stem if part.endswith((".yaml", ".yml")) else part
 
 
 def _readable(item: Any, values: Values, spec: str) -> str:

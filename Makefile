@@ -1,0 +1,51 @@
+# make demo   the whole study in minutes, into runs/demo     make test   the tests
+# make lab    the notebooks in JupyterLab                     make figures RUN=runs/demo   draw again, no model runs
+PYTHON ?= python3.11
+VENV ?= .venv
+RUN ?= runs/demo
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: setup demo test lab lint figures readme-figures lock clean
+
+setup: $(INSTALLED)
+
+# torch first and alone, so that a CPU build that pip can find is taken before anything asks for another one
+$(INSTALLED): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements.lock)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+demo: setup
+	$(BIN)/semcse run demo
+
+test: setup
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+lab: setup
+	$(BIN)/jupyter lab notebooks
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/mypy
+
+figures: setup
+	$(BIN)/semcse figures $(RUN)
+
+# The pictures that the README shows, from a finished run.
+readme-figures: figures
+	cp $(addprefix $(RUN)/figures/,tsne.png training.png explained_variance.png) figures/
+
+# Pin anew; the local version of a CPU build is dropped, so that other machines find theirs.
+lock: setup
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' | LC_ALL=C sort -f > requirements.new
+	{ head -1 requirements.lock; cat requirements.new; } > requirements.lock.tmp && mv requirements.lock.tmp requirements.lock
+	rm requirements.new
+
+clean:
+	rm -rf $(VENV) runs .pytest_cache .ruff_cache .mypy_cache .coverage build dist
