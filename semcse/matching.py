@@ -169,12 +169,12 @@ def _spaces(queries: Vectors, candidates: Vectors, metric: Metric) -> tuple[_Spa
     _, longest = _survey("queries", ours)
     centre, longest_candidate = _survey("candidates", theirs)
     scale = max(longest, longest_candidate) + float(np.linalg.norm(centre))
-    middle = {"centre": centre, "scale": scale if scale > 0 else 1.0}
-    return replace(ours, **middle), replace(theirs, **middle)
+    scale = scale if scale > 0 else 1.0
+    return replace(ours, centre=centre, scale=scale), replace(theirs, centre=centre, scale=scale)
 
 
 def _as_matrix(name: str, vectors: Any) -> Vectors:
-    matrix = vectors.detach().cpu().float().numpy() if hasattr(vectors, "detach") else np.asanyarray(vectors)
+    matrix: Vectors = vectors.detach().cpu().float().numpy() if hasattr(vectors, "detach") else np.asanyarray(vectors)
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise ValueError(f"{name}: expected vectors of shape (N, D) with N, D > 0, got {matrix.shape}")
     if matrix.dtype.kind not in "fiu":

@@ -1,0 +1,305 @@
+"""The semantic benchmark: the four tasks of section 5.2 and the length study of section 5.1.
+
+A task gets the function that embeds texts, the papers, and the metric of the model. It returns one record with its
+scores, which is plain JSON; further keyword arguments (`seed`, `resamples`) go to the bootstrap.
+
+The paper does not say which side queries which: here the title looks for its abstract, the first half for the second,
+the query and the summary for the paper.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from semcse.matching import Metric, label_codes, match_ranks, nearest
+from semcse.performance import LOWER_IS_BETTER, performance, placed_performance
+from semcse.sentences import halves, split_sentences
+from semcse.statistics import bootstrap_interval
+
+__all__ = [
+    "BENCHMARK_SETS",
+    "LOWER_IS_BETTER",
+    "abstract_segments",
+    "clustering",
+    "length_study",
+    "paper_text",
+    "performance",
+    "placed_performance",
+    "query_matching",
+    "rank_scores",
+    "split_labelled",
+    "title_abstract",
+]
+
+Encode = Callable[[list[str]], npt.NDArray[np.float32]]
+Paper = Mapping[str, Any]
+Result = dict[str, Any]
+
+BENCHMARK_SETS = (
+    "relish",
+    "high_influence_cite",
+    "mesh_descriptors",
+    "biomimicry",
+    "drsm",
+    "cite_prediction",
+    "fos",
+    "paper_reviewer_matching",
+    "peer_review_score_hIndex",
+    "same_author",
+    "search",
+    "tweet_mentions",
+)
+"""The SciRepEval sets that give 500 papers each to the paper's benchmark (A.1)."""
+HISTOGRAM_EDGES = (1, 2, 3, 4, 6, 11, 21, 51, 101, 201, 501, 1001, 2001, 5001)
+
+
+def paper_text(paper: Paper, separator: str) -> str:
+    """Title, the tokenizer's separator, abstract as one text; an empty part is left away (as SciRepEval)."""
+    parts = [str(part).strip() for part in (paper.get("title"), paper.get("abstract")) if part]
+    return f" {separator} ".join(part for part in parts if part)
+
+
+def title_abstract(encode: Encode, papers: Sequence[Paper], metric: Metric = "euclidean", **bootstrap: int) -> Result:
+    """Each title looks for its abstract among all abstracts (Title-Abstract Matching)."""
+    kept, left_out = _with_text(papers, ("title", "abstract"))
+    queries = _encoded(encode, [str(paper["title"]) for paper in kept])
+    candidates = _encoded(encode, [str(paper["abstract"]) for paper in kept])
+    ranks = match_ranks(queries, candidates, metric)
+    return _record("title_abstract", "title -> abstract", ranks, kept, len(kept), left_out, metric, bootstrap)
+
+
+def abstract_segments(
+    encode: Encode, papers: Sequence[Paper], metric: Metric = "euclidean", **bootstrap: int
+) -> Result:
+    """The first half of each abstract looks for its second half (Abstract Segmentation Consistency).
+
+    Halves by sentence count, as `sentences.halves`; abstracts of one sentence are left out and named.
+    """
+    complete, left_out = _with_text(papers, ("abstract",))
+    counts = [len(split_sentences(str(paper["abstract"]))) for paper in complete]
+    kept = [paper for paper, count in zip(complete, counts, strict=True) if count > 1]
+    if len(kept) < len(complete):
+        single = [paper["corpus_id"] for paper, count in zip(complete, counts, strict=True) if count < 2]
+        left_out["abstract of one sentence"] = single
+    _enough(kept, left_out)
+    first, second = zip(*(halves(str(paper["abstract"])) for paper in kept), strict=True)
+    ranks = match_ranks(_encoded(encode, list(first)), _encoded(encode, list(second)), metric)
+    direction = "first half -> second half"
+    return _record("abstract_segments", direction, ranks, kept, len(kept), left_out, metric, bootstrap)
+
+
+def query_matching(
+    encode: Encode,
+    papers: Sequence[Paper],
+    queries: Mapping[Any, str],
+    separator: str,
+    metric: Metric = "euclidean",
+    **bootstrap: int,
+) -> Result:
+    """Each query (by corpus_id) looks for its paper, title and abstract, among all papers (Query Matching).
+
+    Papers without a query stay in the pool as candidates and are named.
+    """
+    complete, left_out = _with_text(papers, ("title", "abstract"))
+    asked = [paper for paper in complete if str(queries.get(paper["corpus_id"]) or "").strip()]
+    silent = [paper for paper in complete if not str(queries.get(paper["corpus_id"]) or "").strip()]
+    if silent:
+        left_out["no query (stays a candidate)"] = [paper["corpus_id"] for paper in silent]
+    _enough(asked, left_out)
+    pool = [paper_text(paper, separator) for paper in asked + silent]
+    texts = [str(queries[paper["corpus_id"]]) for paper in asked]
+    ranks = match_ranks(_encoded(encode, texts), _encoded(encode, pool), metric)
+    direction = "query -> title and abstract"
+    return _record("query_matching", direction, ranks, asked, len(pool), left_out, metric, bootstrap)
+
+
+def length_study(
+    encode: Encode,
+    papers: Sequence[Paper],
+    summaries: Mapping[Any, Sequence[str]],
+    separator: str,
+    metric: Metric = "euclidean",
+    **bootstrap: int,
+) -> dict[str, Result]:
+    """The first summary of each paper looks for title and abstract, the title alone, the abstract alone (section 5.1).
+
+    The paper's pool is its 900 validation papers, with mean ranks 1.542, 3.0 and 1.801. Papers without a summary are
+    left out and named. Keys: `title_and_abstract`, `title`, `abstract`.
+    """
+    complete, left_out = _with_text(papers, ("title", "abstract"))
+    kept = [paper for paper in complete if summaries.get(paper["corpus_id"])]
+    missing = [paper["corpus_id"] for paper in complete if not summaries.get(paper["corpus_id"])]
+    if missing:
+        left_out["no summary"] = missing
+    _enough(kept, left_out)
+    queries = _encoded(encode, [str(summaries[paper["corpus_id"]][0]) for paper in kept])
+    targets = {
+        "title_and_abstract": [paper_text(paper, separator) for paper in kept],
+        "title": [str(paper["title"]) for paper in kept],
+        "abstract": [str(paper["abstract"]) for paper in kept],
+    }
+    return {
+        name: _record(
+            f"length_study/{name}",
+            f"summary -> {name.replace('_', ' ')}",
+            match_ranks(queries, _encoded(encode, texts), metric),
+            kept,
+            len(kept),
+            left_out,
+            metric,
+            bootstrap,
+        )
+        for name, texts in targets.items()
+    }
+
+
+def clustering(
+    encode: Encode,
+    train: Sequence[Paper],
+    test: Sequence[Paper],
+    separator: str,
+    metric: Metric = "euclidean",
+    k: int = 5,
+    label: str = "field",
+    **bootstrap: int,
+) -> Result:
+    """Share of the k nearest training papers with the label of the test paper (Semantic Clustering).
+
+    The record holds the `purity` with its interval, the purity per label, and the confusion: how many neighbours of
+    the test papers of one label (row) bear each label (column). Papers without a label or text are left out and named.
+    """
+    known, left_out = _labelled(train, label)
+    asked, left_out_test = _labelled(test, label)
+    for reason, ids in left_out_test.items():
+        left_out.setdefault(reason, []).extend(ids)
+    _enough(asked, left_out)
+    stored = _encoded(encode, [paper_text(paper, separator) for paper in known])
+    embedded = _encoded(encode, [paper_text(paper, separator) for paper in asked])
+    codes, wanted = label_codes([p[label] for p in known], [p[label] for p in asked], len(known), len(asked))
+    names = list(dict.fromkeys(p[label] for p in [*known, *asked]))
+    neighbours, _ = nearest(embedded, stored, k, metric)
+    shares = np.mean(codes[neighbours] == wanted[:, None], axis=1)
+    counts = np.zeros((len(names), len(names)), dtype=np.int64)
+    np.add.at(counts, (np.repeat(wanted, k), codes[neighbours].ravel()), 1)
+    return {
+        "task": "clustering",
+        "metric": metric,
+        "k": k,
+        "n": len(asked),
+        "candidates": len(known),
+        "purity": float(shares.mean()),
+        "purity_interval": list(bootstrap_interval(shares, **bootstrap)),
+        "per_label": {str(name): _mean_or_none(shares[wanted == i]) for i, name in enumerate(names)},
+        "confusion": {"labels": [str(name) for name in names], "counts": counts.tolist()},
+        "left_out": left_out,
+        "corpus_ids": [paper["corpus_id"] for paper in asked],
+        "shares": shares.tolist(),
+    }
+
+
+def split_labelled(
+    papers: Sequence[Paper], test_share: float = 0.2, seed: int = 0, label: str = "field"
+) -> tuple[list[Paper], list[Paper]]:
+    """Training and test part of a corpus that has no split of its own, each label divided in the same proportion.
+
+    Papers without a label are in neither part. Raises ValueError where no label has two papers.
+    """
+    if not 0 < test_share < 1:
+        raise ValueError(f"expected a test share between 0 and 1, got {test_share}")
+    random = np.random.default_rng(seed)
+    train: list[Paper] = []
+    test: list[Paper] = []
+    known = [paper for paper in papers if paper.get(label) is not None]
+    for name in dict.fromkeys(paper[label] for paper in known):
+        members = [paper for paper in known if paper[label] == name]
+        cut = min(round(test_share * len(members)), len(members) - 1)
+        order = random.permutation(len(members))
+        test.extend(members[i] for i in sorted(order[:cut]))
+        train.extend(members[i] for i in sorted(order[cut:]))
+    if not test:
+        raise ValueError(f"no label in {label!r} has enough papers to hold {test_share:.0%} of them back for the test")
+    return train, test
+
+
+def rank_scores(ranks: npt.ArrayLike, candidates: int, **bootstrap: int) -> Result:
+    """Scores of the ranks (N,) in a pool of `candidates`: means, hits, intervals, and counts between rank edges."""
+    values = np.asarray(ranks, dtype=np.float64)
+    edges = [edge for edge in HISTOGRAM_EDGES if edge <= candidates] + [candidates + 1]
+    return {
+        "n": len(values),
+        "candidates": candidates,
+        "mean_rank": float(values.mean()),
+        "mean_rank_interval": list(bootstrap_interval(values, **bootstrap)),
+        "median_rank": float(np.median(values)),
+        "hit@1": float(np.mean(values <= 1)),
+        "hit@10": float(np.mean(values <= 10)),
+        "mrr": float(np.mean(1 / values)),
+        "histogram": {"edges": edges, "counts": np.histogram(values, edges)[0].tolist()},
+    }
+
+
+def _record(
+    task: str,
+    direction: str,
+    ranks: npt.NDArray[np.float64],
+    papers: Sequence[Paper],
+    candidates: int,
+    left_out: dict[str, list[Any]],
+    metric: Metric,
+    bootstrap: Mapping[str, int],
+) -> Result:
+    return {
+        "task": task,
+        "direction": direction,
+        "metric": metric,
+        **rank_scores(ranks, candidates, **bootstrap),
+        "left_out": left_out,
+        "corpus_ids": [paper["corpus_id"] for paper in papers],
+        "ranks": ranks.tolist(),
+    }
+
+
+def _with_text(papers: Sequence[Paper], fields: tuple[str, ...]) -> tuple[list[Paper], dict[str, list[Any]]]:
+    """Papers in which all fields hold text, and the ids of the others by reason."""
+    kept: list[Paper] = []
+    left_out: dict[str, list[Any]] = {}
+    for paper in papers:
+        empty = [field for field in fields if not str(paper.get(field) or "").strip()]
+        if empty:
+            left_out.setdefault(f"empty {empty[0]}", []).append(paper["corpus_id"])
+        else:
+            kept.append(paper)
+    _enough(kept, left_out)
+    return kept, left_out
+
+
+def _labelled(papers: Sequence[Paper], label: str) -> tuple[list[Paper], dict[str, list[Any]]]:
+    kept, left_out = [], dict[str, list[Any]]()
+    for paper in papers:
+        if pd.isna(paper.get(label)):
+            left_out.setdefault(f"no {label}", []).append(paper["corpus_id"])
+        elif not paper_text(paper, ""):
+            left_out.setdefault("no text", []).append(paper["corpus_id"])
+        else:
+            kept.append(paper)
+    return kept, left_out
+
+
+def _enough(kept: Sequence[Paper], left_out: Mapping[str, Sequence[Any]]) -> None:
+    if len(kept) < 2:
+        reasons = ", ".join(f"{reason}: {len(ids)}" for reason, ids in left_out.items()) or "none left out"
+        raise ValueError(f"the task needs at least two papers, got {len(kept)} ({reasons})")
+
+
+def _encoded(encode: Encode, texts: list[str]) -> npt.NDArray[np.float32]:
+    vectors = encode(texts)
+    if len(vectors) != len(texts):
+        raise ValueError(f"the encoder gave {len(vectors)} vectors for {len(texts)} texts")
+    return vectors
+
+
+def _mean_or_none(values: npt.NDArray[np.float64]) -> float | None:
+    return float(values.mean()) if len(values) else None
