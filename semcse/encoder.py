@@ -1,0 +1,271 @@
+"""Any checkpoint as a function from texts to vectors."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.trainer_utils import suppress_progress_bars
+
+from semcse.batching import pad, within_budget
+from semcse.folders import POOLINGS, Layout, Replacement, read_layout, write_layout
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+BATCH_TOKENS = 8192
+_TOKENIZED_AT_ONCE = 4096
+
+
+class Encoder:
+    """A transformer, its tokenizer and the pooling that makes one vector of a text.
+
+    Embeddings are float32 whatever happens inside; in float32 they are the same bits on every call on the same machine
+    with the same texts and number of threads.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        pooling: str = "cls",
+        max_length: int = 512,
+        precision: str = "auto",
+        normalize: bool = False,
+    ) -> None:
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+        if max_length < 3:
+            raise ValueError(f"max_length must leave room for a token between the special ones, got {max_length}")
+        self.model = model
+        self.tokenizer = tokenizer
+        self.pooling = pooling
+        self.max_length = min(max_length, longest_input(model, tokenizer))
+        self.precision = precision
+        self.normalize = normalize
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | os.PathLike[str],
+        pooling: str | None = None,
+        max_length: int = 512,
+        precision: str = "auto",
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        device: str | torch.device | None = None,
+        normalize: bool | None = None,
+    ) -> "Encoder":
+        """Load a folder or a hub name.
+
+        Args:
+            name_or_path: a transformers or sentence-transformers folder, or a hub name.
+            pooling: "cls" (first token), "mean" or "last"; None takes what a sentence-transformers folder says
+                and "cls" for other models.
+            max_length: tokens after which a text is cut, special ones included; never above what the model can take.
+            precision: "float32", "bfloat16" (faster where the hardware has it, about two digits), or "auto", which is
+                float32: the numbers sentence-transformers gives.
+            revision: of a hub name.
+            trust_remote_code: run code that comes with the model.
+            device: default the GPU where there is one.
+            normalize: scale vectors to length 1; None follows the folder unless `pooling` overrides it.
+
+        Raises FileNotFoundError for a folder that does not exist, ValueError for one that holds no model.
+        """
+        source = check_source(name_or_path)
+        layout = read_layout(Path(source))
+        if normalize is None:
+            normalize = layout.normalize if layout and pooling is None else False
+        options = {"revision": revision, "trust_remote_code": trust_remote_code}
+        model, tokenizer = _load_parts(source, options)
+        return cls(
+            model.to(device or default_device()),
+            tokenizer,
+            pooling or (layout.pooling if layout else "cls"),
+            max_length,
+            precision,
+            normalize,
+        )
+
+    @property
+    def dimension(self) -> int:
+        """D, the length of an embedding."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def separator(self) -> str:
+        """The tokenizer's token between two texts, as put between title and abstract; "" where it has none."""
+        token = self.tokenizer.sep_token or self.tokenizer.eos_token
+        return str(token) if token else ""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.model.device
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of weights, configuration, tokenizer, pooling, length and precision: what decides an embedding."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        config = self.model.config.to_dict()
+        for key in ("_name_or_path", "transformers_version", "dtype", "use_cache"):
+            config.pop(key, None)
+        settings = [config, self.pooling, self.max_length, self.normalize, self.precision == "bfloat16"]
+        digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+        digest.update(_tokenizer_text(self.tokenizer).encode())
+        return digest.hexdigest()
+
+    def encode(
+        self, texts: Sequence[str], batch_tokens: int = BATCH_TOKENS, *, progress: bool = False
+    ) -> NDArray[np.float32]:
+        """Embeddings (N, D), float32, in the order of `texts`.
+
+        Equal texts are encoded once. Texts are sorted by length and cut into batches of at most `batch_tokens` tokens,
+        padding included. `progress` shows a bar of tokens on a terminal.
+
+        Raises TypeError for anything but a sequence of strings, ValueError for embeddings that are not finite.
+        """
+        rows, place = self._tokenized(texts)
+        lengths = np.array([len(row) for row in rows], dtype=np.int64)
+        embeddings = np.empty((len(rows), self.dimension), dtype=np.float32)
+        self.model.train(False)
+        with tqdm(total=int(lengths.sum()), unit="tok", unit_scale=True, disable=None if progress else True) as bar:
+            for batch in within_budget(lengths, batch_tokens):
+                ids, mask = pad([rows[row] for row in batch], padding_token(self.tokenizer))
+                embeddings[batch] = self._embed(ids.to(self.device), mask.to(self.device)).cpu().numpy()
+                bar.update(int(lengths[batch].sum()))
+        _check_finite(embeddings, texts, place)
+        return embeddings[place]
+
+    def save(self, path: str | os.PathLike[str], similarity: str = "cosine", card: str | None = None) -> Path:
+        """Write a sentence-transformers folder with safetensors, which plain transformers loads too.
+
+        Args:
+            path: the folder; it appears whole, replacing what is there.
+            similarity: "cosine" or "euclidean", what sentence-transformers' `similarity` shall use.
+            card: text of the README.md.
+        """
+        with Replacement(path) as folder, suppress_progress_bars():
+            self.model.save_pretrained(folder)
+            self.tokenizer.model_max_length = self.max_length
+            self.tokenizer.save_pretrained(folder)
+            layout = Layout(self.pooling, self.normalize)
+            write_layout(folder, layout, self.dimension, self.max_length, similarity)
+            if card is not None:
+                (folder / "README.md").write_text(card, encoding="utf-8")
+        return Path(path)
+
+    def _tokenized(self, texts: Sequence[str]) -> tuple[list[NDArray[np.int32]], NDArray[np.int64]]:
+        """Token ids of each distinct text, and for each text the row that holds it."""
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise TypeError("encode expects a sequence of strings; put a single text into a list")
+        distinct: dict[str, int] = {}
+        place = np.array([distinct.setdefault(text, len(distinct)) for text in texts], dtype=np.int64)
+        return tokenize(self.tokenizer, list(distinct), self.max_length), place
+
+    @torch.inference_mode()
+    def _embed(self, ids: Tensor, mask: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        vectors = pool(hidden, mask, self.pooling)
+        return nn.functional.normalize(vectors, dim=-1) if self.normalize else vectors
+
+
+def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
+    """Vectors (N, D) in float32 from token states (N, L, D) padded on the right, with mask (N, L)."""
+    if pooling == "cls":
+        return hidden[:, 0].float()
+    if pooling == "last":
+        return hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(1) - 1].float()
+    weights = mask[:, :, None].to(torch.float32)
+    return (hidden.float() * weights).sum(1) / weights.sum(1).clamp_min(1e-9)
+
+
+def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> list[NDArray[np.int32]]:
+    """Token ids of each text with the special tokens, cut at `max_length`."""
+    rows: list[NDArray[np.int32]] = []
+    for start in range(0, len(texts), _TOKENIZED_AT_ONCE):
+        part = list(texts[start : start + _TOKENIZED_AT_ONCE])
+        encoded = tokenizer(part, truncation=True, max_length=max_length, padding=False)
+        rows += [np.array(ids, dtype=np.int32) for ids in encoded["input_ids"]]
+    return rows
+
+
+def padding_token(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The id to pad with; any will do under a mask."""
+    return 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
+
+
+def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Tokens that the model and its tokenizer can take, special ones included."""
+    positions = getattr(model.config, "max_position_embeddings", None) or 10**6
+    if getattr(model.config, "position_embedding_type", "absolute") == "absolute" and "roberta" in str(
+        model.config.model_type
+    ):
+        positions -= int(model.config.pad_token_id or 0) + 1  # RoBERTa counts positions from behind the padding id
+    return int(min(positions, tokenizer.model_max_length))
+
+
+def default_device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def check_source(name_or_path: str | os.PathLike[str]) -> str:
+    """The folder or hub name as a string; raises FileNotFoundError where a path is meant and nothing is there."""
+    source = os.fspath(name_or_path)
+    path = Path(source)
+    if path.is_dir():
+        if not (path / "config.json").exists():
+            raise ValueError(f"{path} holds no model: config.json is missing; name a folder saved by a model")
+        return source
+    means_path = isinstance(name_or_path, os.PathLike) or path.is_absolute() or source.startswith((".", "~"))
+    if means_path or source.count("/") > 1:
+        raise FileNotFoundError(f"no model folder at {path}; train one, or give an existing folder or a hub name")
+    return source
+
+
+def _load_parts(source: str, options: dict[str, Any]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model in float32 and tokenizer; weights that a checkpoint lacks are always the same random ones."""
+    try:
+        with suppress_progress_bars(), torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = AutoModel.from_pretrained(source, dtype=torch.float32, **options)
+            tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"cannot load the model {source!r}: it is neither a local folder nor in the local cache, and the hub gave "
+            f"none ({str(error).splitlines()[0]}); download it and name the folder"
+        ) from error
+    return model, tokenizer
+
+
+def _tokenizer_text(tokenizer: PreTrainedTokenizerBase) -> str:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    content = json.loads(backend.to_str())
+    for key in ("truncation", "padding"):  # how it was last called, not what it is
+        content.pop(key, None)
+    return json.dumps(content, sort_keys=True)
+
+
+def _check_finite(embeddings: NDArray[np.float32], texts: Sequence[str], place: NDArray[np.int64]) -> None:
+    bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1)[place])
+    if len(bad):
+        raise ValueError(
+            f"the embedding of text {bad[0]} is not finite ({len(bad)} of {len(texts)} texts): "
+            f"{texts[bad[0]][:80]!r}; the model's weights are broken or its precision too low"
+        )

@@ -1,0 +1,101 @@
+"""Model folders in the layout of sentence-transformers, which is also that of plain transformers."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from semcse.files import write_atomic
+
+POOLINGS = ("cls", "mean", "last")
+_FLAGS = {
+    "cls": "pooling_mode_cls_token",
+    "mean": "pooling_mode_mean_tokens",
+    "last": "pooling_mode_lasttoken",
+}
+_NAMES = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
+
+
+class Layout(NamedTuple):
+    """What a sentence-transformers folder says beside its weights."""
+
+    pooling: str
+    normalize: bool
+
+
+def read_layout(folder: Path) -> Layout | None:
+    """Pooling and normalisation of a sentence-transformers folder; None for a plain transformers folder.
+
+    Raises ValueError for modules or poolings that an Encoder does not know.
+    """
+    if not (folder / "modules.json").exists():
+        return None
+    pooling, normalize = None, False
+    for module in json.loads((folder / "modules.json").read_text(encoding="utf-8")):
+        kind = module["type"].rpartition(".")[2]
+        if kind == "Pooling":
+            pooling = _pooling_of(folder / module["path"] / "config.json")
+        elif kind == "Normalize":
+            normalize = True
+        elif kind != "Transformer":
+            raise ValueError(f"{folder} has a module {kind}; an Encoder knows Transformer, Pooling and Normalize")
+    if pooling is None:
+        raise ValueError(f"{folder}/modules.json names no Pooling module; give pooling={', '.join(POOLINGS)}")
+    return Layout(pooling, normalize)
+
+
+def _pooling_of(path: Path) -> str:
+    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if config.get("pooling_mode") in _NAMES:
+        return _NAMES[config["pooling_mode"]]
+    chosen = [key for key, value in config.items() if key.startswith("pooling_mode") and value]
+    known = [name for name, flag in _FLAGS.items() if chosen == [flag]]
+    if not known:
+        raise ValueError(f"{path}: expected one of the poolings {', '.join(POOLINGS)}, got {', '.join(chosen)}")
+    return known[0]
+
+
+def write_layout(folder: Path, layout: Layout, dimension: int, max_length: int, similarity: str) -> None:
+    """Write the files that make a transformers folder one of sentence-transformers."""
+    modules = ["Transformer", "Pooling"] + ["Normalize"] * layout.normalize
+    paths = ["", "1_Pooling", "2_Normalize"]
+    entries = [
+        {"idx": k, "name": str(k), "path": paths[k], "type": f"sentence_transformers.models.{kind}"}
+        for k, kind in enumerate(modules)
+    ]
+    pooling = {"word_embedding_dimension": dimension} | {flag: name == layout.pooling for name, flag in _FLAGS.items()}
+    _write_json(folder / "modules.json", entries)
+    _write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
+    _write_json(folder / "1_Pooling" / "config.json", pooling)
+    _write_json(folder / "config_sentence_transformers.json", {"similarity_fn_name": similarity})
+    if layout.normalize:
+        (folder / "2_Normalize").mkdir(exist_ok=True)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    write_atomic(path, json.dumps(content, indent=2) + "\n")
+
+
+class Replacement:
+    """A new folder that takes the place of `target` when the block ends without an error."""
+
+    def __init__(self, target: str | os.PathLike[str]) -> None:
+        self.target = Path(target)
+
+    def __enter__(self) -> Path:
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(prefix=f".{self.target.name}-", dir=self.target.parent))
+        self.folder.chmod(0o755)
+        return self.folder
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            old = self.folder.with_name(self.folder.name + "-old")
+            if self.target.exists():
+                self.target.rename(old)
+            self.folder.rename(self.target)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
