@@ -19,9 +19,7 @@ class DataError(ValueError):
 def _open(path: Path) -> BufferedIOBase:
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist"
-        raise DataError(
-            f"{path}: expected a JSON Lines file, but it {found}. Check the path in the parameters."
-        )
+        raise DataError(f"{path}: expected a JSON Lines file, but it {found}. Check the path in the parameters.")
     with path.open("rb") as handle:
         compressed = handle.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     return gzip.open(path) if compressed or path.suffix == ".gz" else path.open("rb")
@@ -49,9 +47,7 @@ def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: not JSON ({error}). Expected one JSON object a line.") from error
     if not isinstance(row, dict):
-        raise DataError(
-            f"{where}: expected a JSON object, got {type(row).__name__}. One object a line, please."
-        )
+        raise DataError(f"{where}: expected a JSON object, got {type(row).__name__}. One object a line, please.")
     return row
 
 
@@ -68,15 +64,11 @@ def read_jsonl(path: str | os.PathLike[str]) -> Iterator[tuple[int, dict[str, An
             yield number, _parse(path, number, line)
 
 
-def require(
-    row: Mapping[str, Any], key: str, path: str | os.PathLike[str], number: int, kind: type = str
-) -> Any:
+def require(row: Mapping[str, Any], key: str, path: str | os.PathLike[str], number: int, kind: type = str) -> Any:
     """The value of `key` in a row of `read_jsonl`, which must exist and be a `kind`; else DataError."""
     where = f"{path}, line {number}"
     if key not in row:
-        raise DataError(
-            f"{where}: no key {key!r}; the line has {sorted(row)}. Add it, or map the column names."
-        )
+        raise DataError(f"{where}: no key {key!r}; the line has {sorted(row)}. Add it, or map the column names.")
     value = row[key]
     if not isinstance(value, kind):
         raise DataError(f"{where}: {key!r} should be {kind.__name__}, got {value!r:.80}. Correct the line.")

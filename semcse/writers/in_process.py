@@ -1,0 +1,192 @@
+"""A causal language model in this process that continues title and abstract after each prompt (section 4.1)."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+)
+
+from semcse.readers import DataError
+from semcse.sentences import first_sentence
+from semcse.writers.base import Continuation, Request, Writer
+from semcse.writers.sampling import SeededSampling, uniforms
+
+
+class TransformersWriter(Writer):
+    """Sampled continuations by a causal model, cut at the first sentence end.
+
+    model: hub name or local folder, or a loaded model (then give `tokenizer`).
+    temperature, top_p: not stated in the paper; the defaults are those that Llama-3-8B's own generation settings have.
+        Temperature 0 is greedy.
+    max_new_tokens: limit of one continuation. batch_tokens: limit of prompts and continuations computed together.
+    chat: the request's text is a message to an instruction model, wrapped in its chat template.
+    A continuation is a function of its request's seed, whatever else is written at the same time.
+    """
+
+    check_every = 4
+
+    def __init__(
+        self,
+        model: str | Path | PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        *,
+        temperature: float = 0.6,
+        top_p: float = 0.9,
+        max_new_tokens: int = 96,
+        batch_tokens: int = 16384,
+        chat: bool = False,
+        dtype: str = "auto",
+        device: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        if temperature < 0 or not 0 < top_p <= 1:
+            raise ValueError(f"expected temperature >= 0 and 0 < top_p <= 1, got {temperature} and {top_p}")
+        self.network, self.tokenizer = _load(model, tokenizer, dtype, device, trust_remote_code)
+        self.model = str(model) if isinstance(model, (str, Path)) else self.network.config._name_or_path or "model"
+        self.temperature = temperature
+        self.top_p = top_p
+        self.max_new_tokens = max_new_tokens
+        self.batch_tokens = batch_tokens
+        self.chat = chat
+        self.stop_ids = _stop_ids(self.network, self.tokenizer)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Model and sampling; the batch size is not among them, for it does not change the texts."""
+        names = ("model", "temperature", "top_p", "max_new_tokens", "chat")
+        return {name: getattr(self, name) for name in names}
+
+    def continuations(self, requests: Sequence[Request]) -> list[Continuation]:
+        """One continuation for each request, in order."""
+        prompts = [self._encode(request) for request in requests]
+        answers: dict[int, Continuation] = {}
+        for batch in _batches([len(prompt) + self.max_new_tokens for prompt in prompts], self.batch_tokens):
+            generated = self._generate([prompts[index] for index in batch], [requests[index].seed for index in batch])
+            answers.update(zip(batch, map(self.finish, generated), strict=True))
+        return [answers[index] for index in range(len(requests))]
+
+    def _encode(self, request: Request) -> list[int]:
+        text = request.text
+        if self.chat:
+            message = [{"role": "user", "content": text}]
+            text = str(self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))
+        ids: list[int] = self.tokenizer(text, add_special_tokens=not self.chat)["input_ids"]
+        limit = getattr(self.network.config, "max_position_embeddings", None)
+        if limit is not None and len(ids) + self.max_new_tokens > limit:
+            raise DataError(
+                f"corpus_id {request.paper.get('corpus_id')!r}: {len(ids)} prompt and {self.max_new_tokens} new "
+                f"tokens are more than {self.model} takes ({limit}). Shorten the abstract, or take a model with a "
+                "longer context."
+            )
+        return ids
+
+    @torch.inference_mode()
+    def _generate(self, prompts: list[list[int]], seeds: list[int]) -> list[list[int]]:
+        width = max(map(len, prompts))
+        pad = self.stop_ids[0]
+        ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts])
+        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        uniform = uniforms(seeds, self.max_new_tokens).to(self.network.device)
+        output = self.network.generate(  # type: ignore[operator]
+            ids.to(self.network.device),
+            attention_mask=mask.to(self.network.device),
+            max_new_tokens=self.max_new_tokens,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            pad_token_id=pad,
+            eos_token_id=self.stop_ids,
+            logits_processor=[SeededSampling(uniform, width, self.temperature, self.top_p)],
+            stopping_criteria=[_SentenceEnd(self, width)],
+        )
+        return [self._until_end(row) for row in output[:, width:].tolist()]
+
+    def _until_end(self, ids: list[int]) -> list[int]:
+        """The tokens of a row up to its end: the stop token, or the check that found a complete sentence."""
+        for length in range(1, len(ids) + 1):
+            if self.ended(ids[:length]):
+                return ids[:length]
+        return ids
+
+    def ended(self, ids: Sequence[int]) -> bool:
+        """Whether a continuation is over after these tokens; sentences are looked for every few tokens."""
+        if ids and ids[-1] in self.stop_ids:
+            return True
+        return len(ids) % self.check_every == 0 and first_sentence(self._decode(ids))[1]
+
+    def finish(self, ids: Sequence[int]) -> Continuation:
+        """The continuation that these generated tokens make."""
+        text, complete = first_sentence(self._decode(ids))
+        stopped = bool(ids) and ids[-1] in self.stop_ids
+        reason = "sentence" if complete else "stop" if stopped else "length"
+        return Continuation(text, len(ids), reason)
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+
+class _SentenceEnd(StoppingCriteria):
+    """Ends a row of `model.generate` when its sentence is complete."""
+
+    def __init__(self, writer: TransformersWriter, width: int) -> None:
+        self.writer = writer
+        self.width = width
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        ended = [self.writer.ended(row) for row in input_ids[:, self.width :].tolist()]
+        return torch.tensor(ended, device=input_ids.device)
+
+
+def _load(
+    model: str | Path | PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | None,
+    dtype: str,
+    device: str | None,
+    trust_remote_code: bool,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    if isinstance(model, PreTrainedModel):
+        if tokenizer is None:
+            raise ValueError("a loaded model needs its tokenizer: TransformersWriter(model, tokenizer)")
+        model.eval()  # type: ignore[no-untyped-call]
+        return model, tokenizer
+    target = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, trust_remote_code=trust_remote_code)
+        tokenizer = tokenizer or AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
+    except OSError as error:
+        raise DataError(
+            f"{model}: no causal language model to be had under this name or in this folder ({str(error)[:300]}). "
+            "Download it, or point the summaries' model parameter to a local folder."
+        ) from error
+    network: PreTrainedModel = loaded
+    network.to(target).eval()  # type: ignore[arg-type]
+    return network, tokenizer
+
+
+def _stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    configured = model.generation_config.eos_token_id
+    ids = configured if isinstance(configured, list) else [configured]
+    known = [token for token in [*ids, tokenizer.eos_token_id] if token is not None]
+    if not known:
+        raise ValueError("the model has no end-of-text token; set tokenizer.eos_token")
+    return list(dict.fromkeys(known))
+
+
+def _batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Indices of texts of similar length, longest first, such that rows times longest stays within the budget."""
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        if batch and lengths[batch[0]] * (len(batch) + 1) > budget:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
