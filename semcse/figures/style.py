@@ -1,0 +1,139 @@
+"""What all figures share: sizes, fonts, colours that colour-blind readers can tell apart, and saving."""
+
+import io
+import os
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any, NamedTuple, ParamSpec
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from semcse.files import atomic_path
+
+P = ParamSpec("P")
+
+COLUMN = 3.3
+"""Width of a printed column, inches."""
+PAGE = 6.9
+"""Width of a printed page, inches."""
+
+# Okabe & Ito (2008) without its yellow, which is too faint for points on white.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
+MARKERS = ("o", "^", "s", "X", "v", "D")
+GREY = "#9A9A9A"
+
+RC: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handletextpad": 0.4,
+    "legend.columnspacing": 1.2,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.grid": False,
+    "axes.axisbelow": True,
+    "grid.linewidth": 0.4,
+    "grid.color": "#D8D8D8",
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "figure.dpi": 150,
+    "savefig.dpi": 300,
+    "pdf.fonttype": 42,
+}
+
+
+class Look(NamedTuple):
+    """How one model or field is drawn."""
+
+    colour: str
+    marker: str
+
+
+class StudyFigure(Figure):
+    """A figure that shows itself in a notebook without a global plotting state."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        with mpl.rc_context(RC):
+            self.savefig(buffer, format="png", dpi=150)
+        return buffer.getvalue()
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Runs a drawing function in the study's style and leaves the reader's own settings alone."""
+
+    @wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with mpl.rc_context(RC):
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def new_figure(width: float, height: float) -> StudyFigure:
+    """An empty figure of that size in inches, whose parts arrange themselves without overlap."""
+    figure = StudyFigure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Figure, folder: str | os.PathLike[str], name: str) -> tuple[Path, Path]:
+    """Write `<folder>/<name>.pdf` and `.png` (300 dpi) and return both paths; each appears whole or not at all.
+
+    The files hold no date and no version, so the same figure gives the same bytes.
+    """
+    bare = {"pdf": {"Creator": None, "Producer": None, "CreationDate": None}, "png": {"Software": None}}
+    paths = Path(folder) / f"{name}.pdf", Path(folder) / f"{name}.png"
+    for path in paths:
+        kind = path.suffix[1:]
+        with mpl.rc_context(RC), atomic_path(path) as temporary:
+            figure.savefig(temporary, format=kind, dpi=300, metadata=bare[kind])
+    return paths
+
+
+def looks(names: Iterable[Hashable]) -> dict[Hashable, Look]:
+    """A colour and a marker for each model or run: both differ from name to name, and no two of 42 are the same."""
+    unique = list(dict.fromkeys(names))
+    return {name: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(unique)}
+
+
+def field_looks(fields: Iterable[Hashable]) -> dict[Hashable, Look]:
+    """A colour and a marker for each field: all colours with one marker first, so that a crowd stays calm."""
+    unique = list(dict.fromkeys(fields))
+    kinds = [Look(colour, marker) for marker in MARKERS for colour in COLOURS]
+    return {field: kinds[i % len(kinds)] for i, field in enumerate(unique)}
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], title: str = "") -> None:
+    """One legend for the whole figure under its panels, with as many columns as the width allows."""
+    inches = max(len(label) for label in labels) * 0.058 + 0.33
+    columns = max(1, min(len(labels), int(figure.get_figwidth() / inches)))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, title=title or None)
+
+
+def grid(axes: Axes, axis: str) -> None:
+    """Faint guide lines across `axis` ("x", "y" or "both")."""
+    axes.grid(True, axis=axis)  # type: ignore[arg-type]
+
+
+def check_columns(frame: pd.DataFrame, *columns: str) -> None:
+    """Raises ValueError if a column is missing or the frame is empty."""
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise ValueError(f"the figure needs the columns {list(columns)}; {missing} missing from {list(frame.columns)}")
+    if frame.empty:
+        raise ValueError("the figure got a table without rows; nothing to draw")
