@@ -80,24 +80,48 @@ def clean(
     """
     seen: dict[str, str] = {}
     dropped: list[dict[str, Any]] = []
-    kept = _kept(rows, min_sentences, seen, dropped)
+    kept = usable(rows, min_sentences, seen, dropped)
     papers = to_dataset(kept)
+    report = drop_report(dropped, invalid)
+    if not len(papers):
+        raise DataError("no papers: the source is empty, or nothing in it can be used")
+    return papers, report
+
+
+def usable(
+    rows: Iterable[Located], min_sentences: int, seen: dict[str, str], dropped: list[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """The papers among `rows` that can be used, lazily; the others join `dropped`.
+
+    `seen` maps the ids and normalised titles met so far to where they stood; share it to keep several sources apart.
+    """
+    for where, row in rows:
+        paper = {**row, "title": _text(row.get("title")) or "", "abstract": _text(row.get("abstract")) or ""}
+        keys = [f"id {paper['corpus_id']}", f"title {normalised_title(paper['title'])}"]
+        reason = _reason(paper, min_sentences) or _repeated(keys, seen)
+        if reason:
+            dropped.append({"where": where, **{k: paper[k] for k in ("corpus_id", "title")}, "reason": reason})
+            continue
+        seen.update(dict.fromkeys(keys, where))
+        yield paper
+
+
+def drop_report(dropped: Sequence[Mapping[str, Any]], invalid: Literal["error", "drop"]) -> pd.DataFrame:
+    """Unusable papers as a table; DataError if there are any and they are not to be left out."""
     report = pd.DataFrame(dropped, columns=["where", "corpus_id", "title", "reason"])
     if invalid == "error" and dropped:
         raise DataError(_refusal(report))
-    return papers, report
+    return report
 
 
 def to_dataset(papers: Iterable[Mapping[str, Any]]) -> Dataset:
     """Papers as an Arrow table, built in blocks so that memory holds the text once."""
     papers = iter(papers)
-    tables = []
+    tables = [pa.table({"corpus_id": pa.array([], pa.string()), **_strings({name: [] for name in COLUMNS[1:]})})]
     while block := list(islice(papers, 10_000)):
         ids = [paper["corpus_id"] for paper in block]
         columns = {name: [_text(paper.get(name)) for paper in block] for name in COLUMNS[1:]}
         tables.append(pa.table({"corpus_id": pa.array([str(i) for i in ids]), **_strings(columns)}))
-    if not tables:
-        raise DataError("no papers: the source is empty, or nothing in it can be used")
     table = pa.concat_tables(tables)
     return Dataset(table.set_column(0, "corpus_id", _typed_ids(table["corpus_id"])))
 
@@ -161,24 +185,10 @@ def _renamed(rows: Iterable[Located], columns: Mapping[str, str], default_source
         yield where, {**paper, "source": paper["source"] or default_source}
 
 
-def _kept(
-    rows: Iterable[Located], min_sentences: int, seen: dict[str, str], dropped: list[dict[str, Any]]
-) -> Iterator[dict[str, Any]]:
-    for where, row in rows:
-        paper = {**row, "title": _text(row.get("title")) or "", "abstract": _text(row.get("abstract")) or ""}
-        keys = [f"id {paper['corpus_id']}", f"title {normalised_title(paper['title'])}"]
-        reason = _reason(paper, min_sentences) or _repeated(keys, seen)
-        if reason:
-            dropped.append({"where": where, **{k: paper[k] for k in ("corpus_id", "title")}, "reason": reason})
-            continue
-        seen.update(dict.fromkeys(keys, where))
-        yield paper
-
-
 def _reason(paper: Mapping[str, Any], min_sentences: int) -> str | None:
     if not normalised_title(paper["title"]):
         return "no title"
-    if not paper["abstract"]:
+    if min_sentences and not paper["abstract"]:
         return "empty abstract"
     if len(split_sentences(paper["abstract"])) < min_sentences:
         return f"abstract of fewer than {min_sentences} sentences"

@@ -66,6 +66,12 @@ def score_table(records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]
     return table.pivot(index="model", columns="task", values="score").reindex(columns=list(columns))
 
 
+def mark_done(run: str | os.PathLike[str], stage: str, facts: Mapping[str, Any]) -> Path:
+    """Write `done/<stage>.json`, the file by which the workflow knows that a notebook reached its end."""
+    text = json.dumps({"stage": stage, **facts, **environment()}, indent=2, ensure_ascii=False, allow_nan=False)
+    return write_atomic(Path(run) / "done" / f"{stage}.json", text + "\n")
+
+
 @cache
 def environment() -> dict[str, Any]:
     """Where a result comes from: versions, git commit (None outside a checkout), hardware."""

@@ -79,7 +79,10 @@ class Sampling(Section):
         default_factory=dict, description="our column name: the file's, e.g. {abstract: Summary}; ours"
     )
     hub: str = Field("allenai/scirepeval", description="hub name of the SciRepEval data set; A.1")
-    revision: str | None = Field(None, description="pinned revision of the hub data set; ours")
+    test_hub: str = Field("allenai/scirepeval_test", description="hub name of the labels of SciDocs MAG; 5.2")
+    revision: str = Field(
+        "refs/convert/parquet", description="revision of both hub data sets; pin one for exact repeats; ours"
+    )
     sets: dict[str, PositiveInt] = Field(
         default_factory=lambda: dict(TRAINING_SETS),
         description="SciRepEval set: papers drawn for training; A.1",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 
@@ -32,8 +33,10 @@ class Splits:
     benchmark: Dataset
     clustering_train: Dataset
     clustering_test: Dataset
+    rest: Dataset
+    """Papers of the corpus in no set: `corpus_id` and `title`."""
     dropped: pd.DataFrame
-    """`where`, `corpus_id`, `title`, `reason`."""
+    """Papers that cannot be used: `where`, `corpus_id`, `title`, `reason`."""
 
     def sets(self) -> dict[str, Dataset]:
         """The sets by name, in the order of `NAMES`."""
@@ -42,9 +45,9 @@ class Splits:
     def save(self, folder: str | os.PathLike[str], seed: int) -> Path:
         """Write one Parquet file a set, `dropped.csv`, and `ids.json`, from which the sets can be drawn again."""
         folder = Path(folder)
-        for name, papers in self.sets().items():
+        for name, papers in {**self.sets(), "rest": self.rest}.items():
             with atomic_path(folder / f"{name}.parquet") as temporary:
-                pq.write_table(papers.data.table.combine_chunks(), temporary)
+                pq.write_table(papers.data.table, temporary)
         write_atomic(folder / "dropped.csv", self.dropped.to_csv(index=False))
         ids = {name: list(papers["corpus_id"]) for name, papers in self.sets().items()}
         return write_atomic(folder / "ids.json", json.dumps({"seed": seed, **ids}))
@@ -55,7 +58,7 @@ def load_splits(folder: str | os.PathLike[str]) -> Splits:
     folder = Path(folder)
     if not (folder / "ids.json").is_file():
         raise DataError(f"{folder}: no papers yet. Run notebook 01 (semcse run SPEC --only 01) first.")
-    sets = {name: read_parquet(folder / f"{name}.parquet") for name in NAMES}
+    sets = {name: read_parquet(folder / f"{name}.parquet") for name in (*NAMES, "rest")}
     dropped: pd.DataFrame = pd.read_csv(folder / "dropped.csv")
     return Splits(**sets, dropped=dropped)
 
@@ -63,6 +66,8 @@ def load_splits(folder: str | os.PathLike[str]) -> Splits:
 def sample(sampling: Sampling, seed: int) -> Splits:
     """The sets that a parameter section describes. Raises DataError for unusable input."""
     if sampling.source == "scirepeval":
+        from semcse.scirepeval.sampling import sample_scirepeval
+
         return sample_scirepeval(sampling, seed)
     rows = demo_rows() if sampling.source == "demo" else file_rows(str(sampling.path), sampling.columns)
     papers, dropped = clean(rows, invalid=sampling.invalid, min_sentences=sampling.min_sentences)
@@ -95,8 +100,9 @@ def split_papers(papers: Dataset, sampling: Sampling, seed: int, dropped: pd.Dat
     cut = round(len(clustering) * (1 - sampling.clustering_test))
     chosen = [training, validation, np.concatenate([of_ready, benchmark]), clustering[:cut], clustering[cut:]]
     table = papers.data.table
-    sets = {name: Dataset(table.take(np.sort(rows))) for name, rows in zip(NAMES, chosen, strict=True)}
-    return Splits(**sets, dropped=dropped)
+    sets = {name: Dataset(table.take(pa.array(np.sort(rows)))) for name, rows in zip(NAMES, chosen, strict=True)}
+    rest = Dataset(table.select(["corpus_id", "title"]).filter(pa.array(chooser.free)))
+    return Splits(**sets, rest=rest, dropped=dropped)
 
 
 class _Chooser:
@@ -145,24 +151,3 @@ def _from_sources(papers: Dataset, sources: Iterable[str] | None) -> Rows:
     if missing := sorted(wanted - known):
         raise DataError(f"no papers from {missing}; the corpus has sources {sorted(known)}")
     return np.array([source in wanted for source in papers["source"]])
-
-
-def without_overlap(
-    keep: Mapping[str, list[dict[str, Any]]], order: Iterable[str]
-) -> tuple[dict[str, list[dict[str, Any]]], pd.DataFrame]:
-    """Sets without papers that an earlier set (in `order`) has, by id or normalised title, and what was removed."""
-    seen: dict[str, str] = {}
-    clean_sets: dict[str, list[dict[str, Any]]] = {}
-    removed: list[dict[str, Any]] = []
-    for name in order:
-        clean_sets[name] = []
-        for paper in keep[name]:
-            keys = (f"id {paper['corpus_id']}", f"title {normalised_title(paper['title'])}")
-            taken = next((seen[key] for key in keys if key in seen), None)
-            if taken is None:
-                seen.update(dict.fromkeys(keys, name))
-                clean_sets[name].append(paper)
-            else:
-                reason = f"already in {taken}"
-                removed.append({"where": name, **{k: paper[k] for k in ("corpus_id", "title")}, "reason": reason})
-    return clean_sets, pd.DataFrame(removed, columns=["where", "corpus_id", "title", "reason"])
