@@ -60,7 +60,7 @@ def brute_ranks(queries, candidates, metric, exclude=None):
     return np.array([rankdata(row, method="average")[i] for i, row in enumerate(full)])
 
 
-@pytest.mark.parametrize("block", [1, 7, 64, 2048])
+@pytest.mark.parametrize("block", [7, 64, 2048])
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 @pytest.mark.parametrize("case", CASES)
 def test_ranks_equal_brute_force(case, metric, block):

@@ -49,7 +49,7 @@ def test_zoo_lists_the_papers_models_by_their_names_in_table_1():
     assert all(entry.parameters == sizes[name] for name, entry in entries.items() if entry.paper)
     assert {entries[name].metric for name in ("SemCSE", "SPECTER", "SciNCL")} == {"euclidean"}
     assert entries["all-MiniLM-L6-v2"].pooling == "mean"
-    assert entries["all-MiniLM-L6-v2 CLS"].pooling == "cls"
+    assert entries["all-MiniLM-L6-v2 (CLS)"].pooling == "cls"
     remote = {name for name, entry in entries.items() if entry.trust_remote_code}
     assert remote == {"jina-v2", "jina-v3", "NvEmbed-V2", "SemCSE-Multi"}
 
@@ -73,7 +73,7 @@ def test_a_wrong_entry_is_named(tmp_path, text, message):
 def test_minilm_comes_from_its_package_after_a_check(monkeypatch, tmp_path):
     folder = Path(resolve("all-MiniLM-L6-v2"))
     assert (folder / "model.safetensors").is_file()
-    assert resolve("all-MiniLM-L6-v2 CLS") == resolve(models.MINILM) == str(folder)
+    assert resolve("all-MiniLM-L6-v2 (CLS)") == resolve(models.MINILM) == str(folder)
     monkeypatch.setattr(models, "MINILM_SHA256", "0" * 64)
     with pytest.raises(ValueError, match="is not the published model: sha256 53aa5117"):
         resolve("all-MiniLM-L6-v2")
@@ -94,7 +94,7 @@ def test_native_minilm_equals_sentence_transformers():
     ours = open_model("all-MiniLM-L6-v2").encode(TEXTS)
     ours = ours / np.linalg.norm(ours, axis=1, keepdims=True)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    first_token = open_model("all-MiniLM-L6-v2 CLS")
+    first_token = open_model("all-MiniLM-L6-v2 (CLS)")
     assert first_token.metric == "cosine"
     assert np.abs(first_token.encode(TEXTS) - open_model("all-MiniLM-L6-v2").encode(TEXTS)).max() > 0.1
 
