@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from semcse.figures.style import COLUMN, PAGE, check_columns, grid, looks, new_figure, styled
+from semcse.figures.style import COLUMN, PAGE, check_columns, grid, looks, new_figure, readable, styled
 
 BIN_EDGES = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, np.inf)
-BIN_NAMES = ("1", "2", "–5", "–10", "–20", "–50", "–100", ">")
+BIN_NAMES = ("1", "2", "5", "10", "20", "50", "100", "∞")
 
 
 @styled
@@ -36,10 +36,10 @@ def rank_histograms(ranks: pd.DataFrame) -> Figure:
                 axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", fontsize=7)
         row[0].set_ylabel(str(model), rotation=0, ha="right", va="center")
     for axes, task in zip(panels[0], tasks, strict=True):
-        axes.set_title(str(task))
+        axes.set_title(readable(task))
     for axes in panels[-1]:
         axes.set_xticks(range(len(BIN_NAMES)), BIN_NAMES)
-    figure.supxlabel("rank of the matching paper", fontsize=8)
+    figure.supxlabel("rank of the matching paper, up to", fontsize=8)
     return figure
 
 
@@ -63,7 +63,7 @@ def model_comparison(scores: pd.DataFrame, lower_is_better: Collection[str] = ()
         for place, model in enumerate(models):
             _point(axes, place, part.loc[model], style[model].colour, style[model].marker)
         _value_axis(axes, part["value"], task in lower_is_better)
-        axes.set_title(str(task))
+        axes.set_title(readable(task))
         grid(axes, "both")
     panels[0].set_yticks(range(len(models)), [str(model) for model in models])
     panels[0].set_ylim(len(models) - 0.5, -0.5)
@@ -95,7 +95,7 @@ def field_confusion(shares: pd.DataFrame, label_from: float = 0.05) -> Figure:
         raise ValueError("the heat map needs a square table with the same fields in rows and columns")
     n = len(shares)
     side = min(PAGE, max(COLUMN, 0.24 * n + 1.6))
-    figure = new_figure(side, side * 0.95)
+    figure = new_figure(side, side - 0.35)
     axes = figure.subplots()
     values = shares.to_numpy(dtype=float)
     image = axes.imshow(values, cmap="Blues", vmin=0, vmax=max(0.5, float(np.nanmax(values))))

@@ -19,10 +19,11 @@ def paper_counts(papers: pd.DataFrame, most: int = 25) -> Figure:
     check_columns(papers, "source", "field")
     sources = papers["source"].value_counts()
     fields = _with_rest(papers["field"].astype(object).where(papers["field"].notna(), "(not stated)"), most)
-    figure = new_figure(PAGE, max(1.6, ROW * max(len(sources), len(fields)) + 0.6))
+    rows = max(len(sources), len(fields))
+    figure = new_figure(PAGE, ROW * rows + 0.4)
     left, right = figure.subplots(1, 2)
-    _count_bars(left, sources, f"source ({len(sources)})")
-    _count_bars(right, fields, f"field ({papers['field'].nunique()})")
+    _count_bars(left, sources, f"papers by source ({len(sources)})", rows)
+    _count_bars(right, fields, f"papers by field ({papers['field'].nunique()})", rows)
     return figure
 
 
@@ -61,7 +62,7 @@ def summary_lengths(summaries: pd.DataFrame) -> Figure:
 def summary_overlap(summaries: pd.DataFrame) -> Figure:
     """How much of each summary comes from the abstract. `summaries` has prompt and overlap (a share, 0 to 1)."""
     check_columns(summaries, "prompt", "overlap")
-    figure = _boxes(summaries, "overlap", "share of the summary found in the abstract")
+    figure = _boxes(summaries, "overlap", "overlap with the abstract")
     figure.axes[0].set_xlim(-0.02, 1.02)
     return figure
 
@@ -74,14 +75,17 @@ def _with_rest(values: pd.Series, most: int) -> pd.Series:
     return pd.concat([counts.iloc[:most], rest])
 
 
-def _count_bars(axes: Axes, counts: pd.Series, title: str) -> None:
+def _count_bars(axes: Axes, counts: pd.Series, title: str, rows: int) -> None:
     places = np.arange(len(counts))
     bars = axes.barh(places, counts.to_numpy(), color=COLOURS[0], height=0.72)
     axes.bar_label(bars, labels=[f"{n:,}" for n in counts], padding=2, fontsize=6.5)
     axes.set_yticks(places, [_shortened(str(name)) for name in counts.index])
-    axes.set_ylim(len(counts) - 0.4, -0.6)
+    axes.set_ylim(rows - 0.4, -0.6)
     axes.set_xlim(0, counts.max() * 1.18)
-    axes.set(xlabel="papers", title=title)
+    axes.set_title(title)
+    axes.xaxis.set_visible(False)
+    axes.spines["bottom"].set_visible(False)
+    axes.spines["left"].set_bounds(len(counts) - 0.6, -0.4)
 
 
 def _boxes(frame: pd.DataFrame, column: str, label: str) -> Figure:

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from semcse.figures.style import COLOURS, GREY, PAGE, check_columns, grid, legend_below, new_figure, styled
+from semcse.figures.style import COLOURS, GREY, PAGE, check_columns, grid, legend_below, new_figure, readable, styled
 
 TYPE_COLOURS = dict(zip(("classification", "regression", "proximity", "search"), COLOURS, strict=False))
 
@@ -31,7 +31,7 @@ def table_residuals(printed: pd.DataFrame, recomputed: pd.DataFrame, rounding: f
         axes.axvspan(-rounding, rounding, color="#E6E6E6", linewidth=0)
         axes.axvline(0, color=GREY, linewidth=0.6)
         axes.plot(difference[column], range(len(models)), "o", color=TYPE_COLOURS.get(column, "black"), markersize=3.5)
-        axes.set(title=str(column), xlim=(-widest, widest))
+        axes.set(title=readable(column), xlim=(-widest, widest))
         axes.locator_params(axis="x", nbins=3)
         grid(axes, "y")
     panels[0].set_yticks(range(len(models)), [str(model) for model in models])

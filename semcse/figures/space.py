@@ -1,6 +1,6 @@
 """The embedding space as pictures: t-SNE panels (Figure 1), explained variance (Figure 2), and its measures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -42,13 +42,15 @@ def tsne_panels(panels: Mapping[str, Points], fields: Sequence[str | None], most
             )
     shown = sorted(str(name) for name in names.value_counts().index[:most])
     style: dict[str, Look] = {str(name): look for name, look in field_looks(shown).items()}
-    across = min(3, len(panels))
+    across = 2 if len(panels) in (2, 4) else min(3, len(panels))
     down = -(-len(panels) // across)
-    side = PAGE / across if across > 1 else 4.5
-    figure = new_figure(PAGE if across > 1 else 4.5, (side + 0.15) * down + 0.19 * -(-len(shown) // 5) + 0.1)
+    width = PAGE if across > 1 else 4.5
+    shape = _panel_shape(panels.values())
+    figure = new_figure(width, (width / across * shape + 0.2) * down + 0.16 * -(-len(shown) // 4) + 0.15)
     axes_list = figure.subplots(down, across, squeeze=False).ravel()
     for axes, (title, points) in zip(axes_list, panels.items(), strict=False):
         _scatter(axes, points, names, style)
+        axes.set_box_aspect(shape)
         axes.set_title(title)
     for axes in axes_list[len(panels) :]:
         axes.remove()
@@ -110,9 +112,14 @@ def alignment_uniformity(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def _panel_shape(panels: Iterable[Points]) -> float:
+    """Height over width that suits all panels, so that little of the page stays empty."""
+    return float(np.clip(max(np.ptp(points[:, 1]) / np.ptp(points[:, 0]) for points in panels), 0.6, 1.2))
+
+
 def _scatter(axes: Axes, points: Points, names: pd.Series, style: Mapping[str, Look]) -> None:
     """Points in random order within a marker, so that the last field in the list does not hide the others."""
-    size = float(np.clip(7000 / len(points), 1.0, 14.0))
+    size = float(np.clip(9000 / len(points), 1.0, 16.0))
     known = names.isin(list(style)).to_numpy()
     axes.scatter(points[~known, 0], points[~known, 1], s=size * 0.5, color=GREY, linewidths=0, rasterized=True)
     order = np.random.default_rng(0).permutation(np.flatnonzero(known))

@@ -56,7 +56,7 @@ def score_against_size(scores: pd.DataFrame, names: Mapping[str, str], lower_is_
     a zero.
     """
     check_columns(scores, "origin", "size", *names)
-    columns = min(4, len(names))
+    columns = len(names) if len(names) <= 4 else min(4, -(-len(names) // 2))
     rows = -(-len(names) // columns)
     figure = new_figure(PAGE, 1.75 * rows + 0.35)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
