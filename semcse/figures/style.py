@@ -84,8 +84,11 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with mpl.rc_context(RC):
             figure = draw(*args, **kwargs)
-            for _ in range(2):  # tick labels may change once the panels have their size
-                figure.draw_without_rendering()
+            for axes in figure.axes:
+                # Said once more here, since how many ticks fit is otherwise judged by the reader's own
+                # settings.
+                axes.tick_params(labelsize=RC["xtick.labelsize"])
+            figure.draw_without_rendering()
             figure.set_layout_engine("none")
             return figure
 
