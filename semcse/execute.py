@@ -1,4 +1,4 @@
-"""One notebook executed by papermill, as the workflow calls it: `python -m semcse.execute NOTEBOOK OUTPUT PARAMETERS`."""
+"""One notebook executed by papermill; the workflow calls `python -m semcse.execute NOTEBOOK OUTPUT PARAMETERS`."""
 
 from __future__ import annotations
 

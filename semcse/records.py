@@ -48,9 +48,13 @@ def write_record(
         "seconds": round(seconds, 3),
         **environment(),
     }
-    name = re.sub(r"[^\w.+-]+", "_", f"{task}--{model}")
     text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
-    return write_atomic(Path(run) / "results" / f"{name}.json", text + "\n")
+    return write_atomic(Path(run) / "results" / f"{slug(task)}--{slug(model)}.json", text + "\n")
+
+
+def slug(name: str) -> str:
+    """A name as part of a file name."""
+    return re.sub(r"[^\w.+-]+", "_", name)
 
 
 def read_records(run: str | os.PathLike[str], task: str | None = None) -> list[dict[str, Any]]:

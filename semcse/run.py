@@ -6,7 +6,7 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import Any
 import nbformat
 import yaml
 
-from semcse import params
 from semcse.files import write_atomic
 from semcse.params import Study
 
@@ -58,16 +57,47 @@ def execute_study(
     stays, and the next call goes on from there.
     """
     prepare(study)
-    rules = [stage.rule for stage in _chosen(only)]
-    later = [stage.rule for stage in STAGES if start and stage.number >= _known(start).number]
+    chosen = [_known(number) for number in only]
+    later = [stage for stage in STAGES if start and stage.number >= _known(start).number]
     command = [sys.executable, "-m", "snakemake", *_snakemake_options(study, cores)]
-    if rules:
-        command += ["--allowed-rules", *rules, "--forcerun", *rules, "--until", *rules]
+    if chosen:
+        rules = [stage.rule for stage in chosen]
+        command += ["--allowed-rules", *rules, "--forcerun", *rules, "--", *_targets(study, chosen)]
     elif later:
-        command += ["--forcerun", *later]
-    done = subprocess.run(command, env=_environment(), check=False)
+        command += ["--forcerun", *(stage.rule for stage in later)]
+    _drive(command, study)
+
+
+def _drive(command: Sequence[str], study: Study) -> None:
+    """Run Snakemake; what notebooks print goes to the terminal, Snakemake's own messages to a log."""
+    log = study.folder.resolve() / "snakemake.log"
+    with log.open("w", encoding="utf-8") as messages:
+        done = subprocess.run(command, env=_environment(), stderr=messages, check=False)
     if done.returncode:
-        raise RunError(f"{study.name} did not finish; see the messages above. Run the same command again to go on.")
+        raise RunError(_explanation(log.read_text("utf-8"), study, log))
+
+
+def _explanation(messages: str, study: Study, log: Path) -> str:
+    again = "What was finished stays; run the same command again to go on."
+    if "Unable to lock" in messages or "cannot be locked" in messages:
+        return (
+            f"{study.folder} is in use by another run; wait for it to end. If none runs, delete .snakemake/locks in it."
+        )
+    if "MissingInputException" in messages:
+        return (
+            f"{study.name}: a stage before the chosen ones has not run yet. Leave out --only, or name that stage too."
+        )
+    if "Error in rule" in messages:
+        return f"{study.name} stopped: a notebook failed (see above). {again}"
+    return f"{study.name} stopped. {again} The end of {log}:\n" + "\n".join(messages.splitlines()[-15:])
+
+
+def _targets(study: Study, stages: Sequence[Stage]) -> list[str]:
+    done = study.folder.resolve() / "done"
+    names = [stage.rule for stage in stages if stage.rule != "training"]
+    if any(stage.rule == "training" for stage in stages):
+        names += [f"training-{name}" for name in study.trainings()]
+    return [str(done / f"{name}.json") for name in names]
 
 
 def prepare(study: Study) -> Path:
@@ -82,14 +112,16 @@ def prepare(study: Study) -> Path:
 def notebook_parameters(study: Study) -> dict[str, dict[str, Any]]:
     """What papermill passes to each notebook: the run's folder, the seed, and every value of its section.
 
-    Keys are the sections, and `training-<name>` for each trained model.
+    Keys are the sections, and `training-<name>` for each trained model, which also gets the folder of its own files.
     """
     folder = study.folder.resolve()
     resolved = study.model_dump(mode="json")
     given = {stage.section: {"run": str(folder), "seed": study.seed, **resolved[stage.section]} for stage in STAGES}
     del given["training"]
     for name, training in study.trainings().items():
-        given[f"training-{name}"] = {"run": str(folder), "seed": study.seed, **training.model_dump(mode="json")}
+        place = str(study.variant(name).folder.resolve())
+        values = {"run": str(folder), "folder": place, "seed": study.seed, **training.model_dump(mode="json")}
+        given[f"training-{name}"] = values
     return given
 
 
@@ -115,7 +147,7 @@ def sources(notebook: str) -> tuple[str, ...]:
     return tuple(sorted(str(path) for path in found))
 
 
-def _imported(code: str) -> Iterable[Path]:
+def _imported(code: str) -> Iterator[Path]:
     package = Path(__file__).resolve().parent
     for node in ast.walk(ast.parse(code)):
         names: list[str] = []
@@ -140,11 +172,7 @@ def _snakemake_options(study: Study, cores: int | None) -> list[str]:
         "--cores",
         str(cores or os.cpu_count() or 1),
         "--rerun-incomplete",
-        "--quiet",
-        "all",
         "--nocolor",
-        "--logger",
-        "none",
     ]
 
 
@@ -152,10 +180,6 @@ def _environment() -> dict[str, str]:
     """Kernels of this environment, whatever the shell's PATH says."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return {**os.environ, "PATH": path, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-
-
-def _chosen(numbers: Sequence[str]) -> list[Stage]:
-    return [_known(number) for number in numbers]
 
 
 def _known(number: str) -> Stage:
@@ -172,16 +196,3 @@ def _write_if_changed(path: Path, text: str) -> None:
 
 def _yaml(values: Any) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-
-
-__all__ = [
-    "STAGES",
-    "RunError",
-    "Stage",
-    "execute_study",
-    "notebook_parameters",
-    "params",
-    "prepare",
-    "project_file",
-    "sources",
-]

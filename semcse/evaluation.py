@@ -1,0 +1,214 @@
+"""The models of a run measured by the semantic benchmark, and what the later notebooks need of them stored."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from semcse import benchmark
+from semcse.embeddings import cached
+from semcse.encoder import Encoder
+from semcse.files import atomic_path, write_atomic
+from semcse.matching import Metric
+from semcse.models import Embedder, ModelUnavailable, open_model
+from semcse.readers import DataError
+from semcse.records import slug, write_record
+from semcse.schema import Benchmarks
+from semcse.splits import Splits
+
+Run = str | os.PathLike[str]
+Embeddings = npt.NDArray[np.float32]
+Task = Callable[..., dict[str, Any]]
+HEADLINE = {
+    "title_abstract": "mean_rank",
+    "abstract_segments": "mean_rank",
+    "query_matching": "mean_rank",
+    "clustering": "purity",
+}
+"""The score of each task that Table 1 shows."""
+
+
+def trained_models(run: Run) -> list[dict[str, Any]]:
+    """What notebook 03 recorded for each model of the run: name, folder, base, base_path, pooling, metric.
+
+    Models that the run's parameters no longer name are passed over.
+    """
+    run = Path(run)
+    found = [json.loads(path.read_text("utf-8")) for path in sorted((run / "done").glob("training-*.json"))]
+    if not found:
+        raise DataError(f"{run}: no trained model. Run notebook 03 (semcse run SPEC --only 03) first.")
+    if (run / "params.yaml").is_file():
+        from semcse.params import read
+
+        wanted = list(read(run).trainings())
+        found = sorted((m for m in found if m["name"] in wanted), key=lambda model: wanted.index(model["name"]))
+    return found
+
+
+def open_models(
+    trained: Sequence[Mapping[str, Any]], settings: Benchmarks, corpus: Sequence[str]
+) -> tuple[dict[str, Embedder], dict[str, str]]:
+    """Base, trained and compared models by name, in this order, and why the others cannot be had.
+
+    A base appears once, with the pooling and, since it has none of its own, the metric of the first model trained
+    from it. `corpus` is what TF-IDF is fitted on.
+    """
+    opener = partial(open_model, precision=settings.precision, max_length=settings.max_length)
+    opened: dict[str, Embedder] = {}
+    for model in trained:
+        if model["base"] not in opened:
+            base = opener(model["base_path"], pooling=model["pooling"], metric=model["metric"])
+            opened[model["base"]] = _named(base, model["base"])
+    for model in trained:
+        opened[model["name"]] = _named(opener(model["folder"], metric=model["metric"]), model["name"])
+    missing: dict[str, str] = {}
+    for name in settings.models:
+        label = Path(name).name if Path(name).is_dir() else name
+        try:
+            opened.setdefault(label, _named(open_model(name, corpus, precision=settings.precision), label))
+        except ModelUnavailable as error:
+            missing[label] = str(error)
+    return opened, missing
+
+
+def all_texts(splits: Splits, queries: Mapping[Any, str], summaries: Mapping[Any, Sequence[str]]) -> list[str]:
+    """Every distinct text that the benchmark compares, in the order of sets; what TF-IDF is fitted on."""
+    texts: dict[str, None] = {}
+    for papers in splits.sets().values():
+        for paper in papers:
+            texts |= dict.fromkeys([paper["title"], paper["abstract"] or ""])
+    texts |= dict.fromkeys(queries.values())
+    texts |= dict.fromkeys(text for several in summaries.values() for text in several)
+    return [text for text in texts if text]
+
+
+def evaluate_model(
+    run: Run,
+    model: Embedder,
+    splits: Splits,
+    queries: Mapping[Any, str],
+    summaries: Mapping[Any, Sequence[str]],
+    settings: Benchmarks,
+    seed: int,
+) -> dict[str, float]:
+    """Measure one model by every task that has data, write a record a task, and return the headline scores.
+
+    Scores are under the model's own metric; the record's `also` holds the headline under the other one. Each distinct
+    text is encoded once and kept under `embeddings/<model>/`, beside the arrays that notebooks 06 and 07 read.
+    """
+    options = {"batch_tokens": settings.batch_tokens} if isinstance(model.encoder, Encoder) else {}
+    encode = cached(model, Path(run) / "embeddings" / slug(model.name) / "cache", **options)
+    other: Metric = "cosine" if model.metric == "euclidean" else "euclidean"
+    scores: dict[str, float] = {}
+    for name, task in _tasks(encode, model, splits, queries, settings).items():
+        started = time.monotonic()
+        result = task(metric=model.metric, resamples=settings.bootstrap, seed=seed)
+        seconds = time.monotonic() - started
+        also = {other: task(metric=other, resamples=1, seed=seed)[HEADLINE[name]]}
+        write_record(run, model.name, name, result, n=result["n"], seed=seed, seconds=seconds, also=also)
+        scores[name] = result[HEADLINE[name]]
+    _length_study(run, encode, model, splits, summaries, settings, seed)
+    _store_arrays(run, encode, model, splits)
+    return scores
+
+
+def write_index(run: Run, shown: Iterable[str], models: Iterable[str]) -> Path:
+    """Record which models have stored embeddings, and which of them notebooks 06 and 07 show."""
+    index = {"shown": list(shown), "models": list(models)}
+    return write_atomic(Path(run) / "embeddings" / "index.json", json.dumps(index, indent=2) + "\n")
+
+
+def stored_models(run: Run) -> list[str]:
+    """The models that notebooks 06 and 07 show: the base before, the trained models after training."""
+    path = Path(run) / "embeddings" / "index.json"
+    if not path.is_file():
+        raise DataError(f"{run}: no embeddings. Run notebook 04 (semcse run SPEC --only 04) first.")
+    shown: list[str] = json.loads(path.read_text("utf-8"))["shown"]
+    return shown
+
+
+def clustering_papers(run: Run, most: int | None = None, seed: int = 0) -> pd.DataFrame:
+    """The clustering papers, training part first, or a random `most` of them; the index is the place in the arrays."""
+    from semcse.splits import load_splits
+
+    splits = load_splits(Path(run) / "papers")
+    parts = [splits.clustering_train.to_pandas(), splits.clustering_test.to_pandas()]
+    papers: pd.DataFrame = pd.concat(parts, ignore_index=True)[["corpus_id", "title", "field"]]
+    return papers if most is None or most >= len(papers) else papers.sample(most, random_state=seed).sort_index()
+
+
+def clustering_embeddings(run: Run, model: str) -> Embeddings:
+    """Embeddings (N, D) of title and abstract of all clustering papers, in the order of `clustering_papers`."""
+    return _stored(run, model, "clustering")
+
+
+def alignment_pairs(run: Run, model: str) -> tuple[Embeddings, Embeddings]:
+    """Embeddings (N, D) of the benchmark papers' titles and of their abstracts."""
+    return _stored(run, model, "titles"), _stored(run, model, "abstracts")
+
+
+def _named(model: Embedder, name: str) -> Embedder:
+    return Embedder(name, model.encoder, model.metric, model.prefix)
+
+
+def _tasks(
+    encode: benchmark.Encode, model: Embedder, splits: Splits, queries: Mapping[Any, str], settings: Benchmarks
+) -> dict[str, Task]:
+    papers, train, test = (list(s) for s in (splits.benchmark, splits.clustering_train, splits.clustering_test))
+    tasks: dict[str, Task] = {}
+    if papers:
+        tasks["title_abstract"] = partial(benchmark.title_abstract, encode, papers)
+        tasks["abstract_segments"] = partial(benchmark.abstract_segments, encode, papers)
+    if queries:
+        tasks["query_matching"] = partial(benchmark.query_matching, encode, papers, queries, model.separator)
+    if train:
+        k = settings.neighbours
+        tasks["clustering"] = partial(benchmark.clustering, encode, train, test, model.separator, k=k)
+    return tasks
+
+
+def _length_study(
+    run: Run,
+    encode: benchmark.Encode,
+    model: Embedder,
+    splits: Splits,
+    summaries: Mapping[Any, Sequence[str]],
+    settings: Benchmarks,
+    seed: int,
+) -> None:
+    started = time.monotonic()
+    study = partial(benchmark.length_study, encode, list(splits.validation), summaries, model.separator)
+    results = study(metric=model.metric, resamples=settings.bootstrap, seed=seed)
+    seconds = (time.monotonic() - started) / len(results)
+    for name, result in results.items():
+        write_record(run, model.name, f"length_{name}", result, n=result["n"], seed=seed, seconds=seconds)
+
+
+def _store_arrays(run: Run, encode: benchmark.Encode, model: Embedder, splits: Splits) -> None:
+    clustering = [*splits.clustering_train, *splits.clustering_test]
+    arrays = {
+        "clustering": [benchmark.paper_text(paper, model.separator) for paper in clustering],
+        "titles": list(splits.benchmark["title"]),
+        "abstracts": list(splits.benchmark["abstract"]),
+    }
+    for name, texts in arrays.items():
+        with atomic_path(_array_path(run, model.name, name)) as temporary:
+            np.save(temporary, encode(texts), allow_pickle=False)
+
+
+def _stored(run: Run, model: str, name: str) -> Embeddings:
+    vectors: Embeddings = np.load(_array_path(run, model, name), mmap_mode="r", allow_pickle=False)
+    return vectors
+
+
+def _array_path(run: Run, model: str, name: str) -> Path:
+    return Path(run) / "embeddings" / slug(model) / f"{name}.npy"

@@ -1,0 +1,48 @@
+"""The writers that a parameter section asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from semcse.models import resolve
+from semcse.schema import Summaries
+from semcse.writers.base import Writer
+from semcse.writers.extractive import ExtractiveWriter
+from semcse.writers.in_process import TransformersWriter
+from semcse.writers.ready import DemoWriter, FileWriter
+
+Papers = Iterable[Mapping[str, Any]]
+
+
+def summary_writer(settings: Summaries, corpus: Papers) -> Writer:
+    """Who writes the summaries; `corpus` are all papers that a file of ready-made ones may speak of."""
+    return _writer(settings.writer, settings.path, settings.model, settings, corpus, chat=False)
+
+
+def query_writer(settings: Summaries, corpus: Papers) -> Writer | None:
+    """Who writes the queries; None where there are to be none."""
+    if settings.query_writer == "none":
+        return None
+    return _writer(settings.query_writer, settings.query_path, settings.query_model, settings, corpus, chat=True)
+
+
+def _writer(
+    kind: str, path: str | None, model: str, settings: Summaries, corpus: Papers, chat: bool
+) -> Writer:
+    if kind == "demo":
+        return DemoWriter()
+    if kind == "file":
+        return FileWriter(str(path), corpus=corpus)
+    if kind == "extractive":
+        return ExtractiveWriter()
+    sampling = {
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "max_new_tokens": settings.max_new_tokens,
+    }
+    if kind == "openai":
+        from semcse.writers.server import ServerWriter
+
+        return ServerWriter(model, str(settings.base_url), chat=chat, **sampling)
+    return TransformersWriter(resolve(model), chat=chat, **sampling)
