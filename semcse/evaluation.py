@@ -129,11 +129,12 @@ def write_index(run: Run, shown: Iterable[str], models: Iterable[str]) -> Path:
 
 def stored_models(run: Run) -> list[str]:
     """The models that notebooks 06 and 07 show: the base before, the trained models after training."""
-    path = Path(run) / "embeddings" / "index.json"
-    if not path.is_file():
-        raise DataError(f"{run}: no embeddings. Run notebook 04 (semcse run SPEC --only 04) first.")
-    shown: list[str] = json.loads(path.read_text("utf-8"))["shown"]
-    return shown
+    return _index(run)["shown"]
+
+
+def measured_models(run: Run) -> list[str]:
+    """All models that notebook 04 measured, in its order."""
+    return _index(run)["models"]
 
 
 def clustering_papers(run: Run, most: int | None = None, seed: int = 0) -> pd.DataFrame:
@@ -154,6 +155,14 @@ def clustering_embeddings(run: Run, model: str) -> Embeddings:
 def alignment_pairs(run: Run, model: str) -> tuple[Embeddings, Embeddings]:
     """Embeddings (N, D) of the benchmark papers' titles and of their abstracts."""
     return _stored(run, model, "titles"), _stored(run, model, "abstracts")
+
+
+def _index(run: Run) -> dict[str, list[str]]:
+    path = Path(run) / "embeddings" / "index.json"
+    if not path.is_file():
+        raise DataError(f"{run}: no embeddings. Run notebook 04 (semcse run SPEC --only 04) first.")
+    index: dict[str, list[str]] = json.loads(path.read_text("utf-8"))
+    return index
 
 
 def _named(model: Embedder, name: str) -> Embedder:

@@ -146,6 +146,17 @@ def resolve(name: str, models: dict[str, ModelEntry] | None = None) -> str:
     return hub
 
 
+def resolve_base(base: str, fallback: str | None = None) -> tuple[str, str]:
+    """What tables call the encoder that training starts from, and what to load for it.
+
+    `base` is a name of the zoo, a folder or a hub name; `fallback` is taken where `base` is a path and no folder.
+    """
+    if fallback is not None and base.startswith((".", "/", "~")) and not Path(base).expanduser().is_dir():
+        base = fallback
+    source = resolve(base)
+    return (Path(source).name if Path(base).expanduser().is_dir() else base), source
+
+
 def open_model(
     name: str,
     corpus: Sequence[str] | None = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -24,7 +25,7 @@ def summary_measures(summaries: pd.DataFrame, papers: Iterable[Mapping[str, Any]
 
 def _share(text: str, abstract: tuple[set[str], set[tuple[str, str]]]) -> float:
     words = _words(text)
-    pairs = list(zip(words, words[1:], strict=False))
+    pairs = list(pairwise(words))
     if not pairs:
         return float(bool(words) and words[0] in abstract[0])
     return sum(pair in abstract[1] for pair in pairs) / len(pairs)
@@ -32,7 +33,7 @@ def _share(text: str, abstract: tuple[set[str], set[tuple[str, str]]]) -> float:
 
 def _ngrams(text: str) -> tuple[set[str], set[tuple[str, str]]]:
     words = _words(text)
-    return set(words), set(zip(words, words[1:], strict=False))
+    return set(words), set(pairwise(words))
 
 
 def _words(text: str) -> list[str]:

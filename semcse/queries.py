@@ -10,10 +10,11 @@ from typing import Any
 from semcse.cleaning import Rules
 from semcse.prompts import QUERY_PROMPT, query_message
 from semcse.summaries import JobReport, generate_summaries, load_summaries
-from semcse.writers.base import PlainWriter, Writer
+from semcse.writers.base import PlainWriter, Writer, as_writer
 
 QUERY = "query"
-RULES = Rules(min_words=2, max_words=60, forbid_abstract=False)
+RULES = Rules(min_words=2, max_words=40, forbid_abstract=False, forbid_title=True)
+"""For queries by a language model; ready-made ones are taken as they are."""
 
 
 def generate_queries(
@@ -33,7 +34,7 @@ def generate_queries(
         draws=1,
         seed=seed,
         shard_size=shard_size,
-        rules=RULES,
+        rules=RULES if as_writer(writer).redraws else None,
         on_change="redo",
         compose=query_message,
     )

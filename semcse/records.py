@@ -13,9 +13,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from semcse.files import write_atomic
+from semcse.files import atomic_path, write_atomic
 
 VERSION = 1
 PACKAGES = ("semcse", "torch", "transformers", "numpy", "scikit-learn", "openTSNE")
@@ -74,6 +76,21 @@ def mark_done(run: str | os.PathLike[str], stage: str, facts: Mapping[str, Any])
     """Write `done/<stage>.json`, the file by which the workflow knows that a notebook reached its end."""
     text = json.dumps({"stage": stage, **facts, **environment()}, indent=2, ensure_ascii=False, allow_nan=False)
     return write_atomic(Path(run) / "done" / f"{stage}.json", text + "\n")
+
+
+def write_points(
+    run: str | os.PathLike[str], model: str, papers: pd.DataFrame, points: npt.NDArray[np.floating]
+) -> Path:
+    """Write `tsne/<model>.parquet`: the papers' corpus_id, title and field, and their place `points` (N, 2)."""
+    path = Path(run) / "tsne" / f"{slug(model)}.parquet"
+    with atomic_path(path) as temporary:
+        papers[["corpus_id", "title", "field"]].assign(x=points[:, 0], y=points[:, 1]).to_parquet(temporary)
+    return path
+
+
+def read_points(run: str | os.PathLike[str], model: str) -> pd.DataFrame:
+    """What `write_points` wrote: corpus_id, title, field, x, y."""
+    return pd.read_parquet(Path(run) / "tsne" / f"{slug(model)}.parquet")
 
 
 @cache

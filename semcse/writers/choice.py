@@ -27,22 +27,17 @@ def query_writer(settings: Summaries, corpus: Papers) -> Writer | None:
     return _writer(settings.query_writer, settings.query_path, settings.query_model, settings, corpus, chat=True)
 
 
-def _writer(
-    kind: str, path: str | None, model: str, settings: Summaries, corpus: Papers, chat: bool
-) -> Writer:
+def _writer(kind: str, path: str | None, model: str, settings: Summaries, corpus: Papers, chat: bool) -> Writer:
     if kind == "demo":
         return DemoWriter()
     if kind == "file":
         return FileWriter(str(path), corpus=corpus)
     if kind == "extractive":
         return ExtractiveWriter()
-    sampling = {
-        "temperature": settings.temperature,
-        "top_p": settings.top_p,
-        "max_new_tokens": settings.max_new_tokens,
-    }
-    if kind == "openai":
-        from semcse.writers.server import ServerWriter
-
-        return ServerWriter(model, str(settings.base_url), chat=chat, **sampling)
-    return TransformersWriter(resolve(model), chat=chat, **sampling)
+    return TransformersWriter(
+        resolve(model),
+        chat=chat,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        max_new_tokens=settings.max_new_tokens,
+    )
