@@ -121,9 +121,9 @@ def evaluate_model(
     return scores
 
 
-def write_index(run: Run, shown: Iterable[str], models: Iterable[str]) -> Path:
-    """Record which models have stored embeddings, and which of them notebooks 06 and 07 show."""
-    index = {"shown": list(shown), "models": list(models)}
+def write_index(run: Run, shown: Iterable[str], models: Iterable[str], missing: Iterable[str] = ()) -> Path:
+    """Record which models were measured, which of them notebooks 06 and 07 show, and which could not be had."""
+    index = {"shown": list(shown), "models": list(models), "missing": list(missing)}
     return write_atomic(Path(run) / "embeddings" / "index.json", json.dumps(index, indent=2) + "\n")
 
 
@@ -155,6 +155,11 @@ def clustering_embeddings(run: Run, model: str) -> Embeddings:
 def alignment_pairs(run: Run, model: str) -> tuple[Embeddings, Embeddings]:
     """Embeddings (N, D) of the benchmark papers' titles and of their abstracts."""
     return _stored(run, model, "titles"), _stored(run, model, "abstracts")
+
+
+def missing_models(run: Run) -> list[str]:
+    """Models that were asked for and could not be had."""
+    return _index(run)["missing"]
 
 
 def _index(run: Run) -> dict[str, list[str]]:

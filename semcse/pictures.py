@@ -67,7 +67,7 @@ def abstract_lengths(run: Run) -> Figure:
 def _papers(run: Run) -> pd.DataFrame:
     sets = load_splits(Path(run) / "papers").sets()
     papers: pd.DataFrame = pd.concat([papers.to_pandas() for papers in sets.values()], ignore_index=True)
-    return papers.assign(words=papers["abstract"].str.split().str.len())
+    return papers.assign(words=[len(text.split()) for text in papers["abstract"]])
 
 
 @picture("summaries")
@@ -136,8 +136,8 @@ def field_confusion(run: Run) -> Figure:
     counts = pd.DataFrame(confusion["counts"], index=confusion["labels"], columns=confusion["labels"], dtype=float)
     asked = counts[counts.sum(axis=1) > 0]
     most = asked.sum(axis=1).nlargest(MOST_FIELDS).index
-    shares = asked.loc[most].div(asked.loc[most].sum(axis=1), axis=0)
-    return figures.field_confusion(shares[most])
+    shares = asked.div(asked.sum(axis=1), axis="index")
+    return figures.field_confusion(shares.reindex(index=most, columns=most))
 
 
 @picture("scirepeval")
@@ -182,7 +182,8 @@ def alignment_uniformity(run: Run) -> Figure:
 
 
 def _best_step(log: pd.DataFrame) -> int:
-    return int(log.sort_values("score", kind="stable")["step"].iloc[0])
+    steps: list[int] = log.sort_values("score", kind="stable")["step"].tolist()
+    return steps[0]
 
 
 def _summaries(run: Run) -> pd.DataFrame:
