@@ -3,7 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.trainer_utils import suppress_progress_bars
+from transformers.utils import logging as transformers_logging
 
 from semcse.batching import pad, within_budget
 from semcse.folders import POOLINGS, Layout, Replacement, read_layout, write_layout
@@ -87,8 +88,9 @@ class Encoder:
             normalize = layout.normalize if layout and pooling is None else False
         options = {"revision": revision, "trust_remote_code": trust_remote_code}
         model, tokenizer = _load_parts(source, options)
+        nn.Module.to(model, device or default_device())
         return cls(
-            model.to(device or default_device()),
+            model,
             tokenizer,
             pooling or (layout.pooling if layout else "cls"),
             max_length,
@@ -157,7 +159,7 @@ class Encoder:
             similarity: "cosine" or "euclidean", what sentence-transformers' `similarity` shall use.
             card: text of the README.md.
         """
-        with Replacement(path) as folder, suppress_progress_bars():
+        with Replacement(path) as folder, _no_bars():
             self.model.save_pretrained(folder)
             self.tokenizer.model_max_length = self.max_length
             self.tokenizer.save_pretrained(folder)
@@ -240,7 +242,7 @@ def check_source(name_or_path: str | os.PathLike[str]) -> str:
 def _load_parts(source: str, options: dict[str, Any]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Model in float32 and tokenizer; weights that a checkpoint lacks are always the same random ones."""
     try:
-        with suppress_progress_bars(), torch.random.fork_rng():
+        with _no_bars(), torch.random.fork_rng():
             torch.manual_seed(0)
             model = AutoModel.from_pretrained(source, dtype=torch.float32, **options)
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
@@ -250,6 +252,18 @@ def _load_parts(source: str, options: dict[str, Any]) -> tuple[PreTrainedModel, 
             f"none ({str(error).splitlines()[0]}); download it and name the folder"
         ) from error
     return model, tokenizer
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Without transformers' bars over the shards of a model, which end before one sees them."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _tokenizer_text(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -263,7 +277,7 @@ def _tokenizer_text(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _check_finite(embeddings: NDArray[np.float32], texts: Sequence[str], place: NDArray[np.int64]) -> None:
-    bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1)[place])
+    bad = np.flatnonzero(~np.isfinite(embeddings[place]).all(axis=1))
     if len(bad):
         raise ValueError(
             f"the embedding of text {bad[0]} is not finite ({len(bad)} of {len(texts)} texts): "

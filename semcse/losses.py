@@ -6,6 +6,7 @@ returns the loss of the whole batch.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from semcse import distributed
 
+Objective = Callable[[Tensor, Tensor], Tensor]
 METRICS = ("euclidean", "cosine")
 _SHORTEST = 1e-8  # a shorter vector has no direction to speak of
 

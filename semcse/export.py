@@ -1,0 +1,86 @@
+"""The model card: what a trained model is, in the README.md of its folder."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from semcse.schema import Study
+
+
+def model_card(study: Study, facts: Mapping[str, Any], licence: str = "other") -> str:
+    """Markdown with a front matter that hubs read.
+
+    Args:
+        study: the run; its Training section is listed in full.
+        facts: `papers`, `validation_papers`, `steps`, `best_step`, and `base` and `best`, rows of scores.
+        licence: of the weights, as hubs write it.
+    """
+    front = {
+        "license": licence,
+        "library_name": "sentence-transformers",
+        "pipeline_tag": "sentence-similarity",
+        "tags": ["sentence-transformers", "feature-extraction", "scientific-abstracts"],
+    }
+    parts = [
+        f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
+        f"# {study.training.name}",
+        "Embeddings of scientific titles, abstracts and sentences, trained on pairs of texts of one paper as SemCSE "
+        "(Brinner and Zarriess, EMNLP 2025).",
+        _data(facts),
+        _scores(facts),
+        _use(study),
+        _parameters(study),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _data(facts: Mapping[str, Any]) -> str:
+    return (
+        f"## Data\n\n{facts['papers']:,} papers to train on, {facts['validation_papers']:,} held out to choose the "
+        f"checkpoint; {facts['steps']:,} steps, best at step {facts['best_step']:,}."
+    )
+
+
+def _scores(facts: Mapping[str, Any]) -> str:
+    rows = []
+    for name, scores in (("before training", facts["base"]), ("this model", facts["best"])):
+        if scores:
+            rows.append(f"| {name} | {scores['summary_rank']:.3f} | {scores['paper_rank']:.3f} |")
+    head = "| | summary to summary | summaries to title and abstract |\n|---|---:|---:|\n"
+    return f"## Scores\n\nMean rank among the {facts['validation_papers']:,} held-out papers; 1 is best.\n\n" + (
+        head + "\n".join(rows)
+    )
+
+
+def _use(study: Study) -> str:
+    pooled = {
+        "cls": "states[:, 0]",
+        "mean": "(states * mask).sum(1) / mask.sum(1)",
+        "last": "states[range(len(states)), batch.attention_mask.sum(1) - 1]",
+    }[study.training.pooling]
+    return f"""## Use
+
+```python
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("path/to/model")
+embeddings = model.encode(["A title [SEP] An abstract."])
+```
+
+With plain transformers:
+
+```python
+from transformers import AutoModel, AutoTokenizer
+
+tokenizer, model = AutoTokenizer.from_pretrained("path/to/model"), AutoModel.from_pretrained("path/to/model")
+batch = tokenizer(["A title [SEP] An abstract."], padding=True, truncation=True, return_tensors="pt")
+states, mask = model(**batch).last_hidden_state, batch.attention_mask[:, :, None]
+embeddings = {pooled}
+```"""
+
+
+def _parameters(study: Study) -> str:
+    values = study.training.model_dump(mode="json") | {"seed": study.seed}
+    rows = [f"| {name} | {value} |" for name, value in values.items() if name != "base_fallback"]
+    return "## Parameters\n\n| parameter | value |\n|---|---|\n" + "\n".join(rows)

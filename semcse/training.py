@@ -1,0 +1,191 @@
+"""Training an encoder on pairs of a paper's texts (sections 3 and 4.2, appendix A.3)."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from semcse import distributed, models
+from semcse.checkpoints import Checkpoints, Log, digest, training_log
+from semcse.encoder import Encoder
+from semcse.export import model_card
+from semcse.losses import InfoNCELoss, Objective, TripletLoss
+from semcse.pairs import GROUP_ROWS, PairStream
+from semcse.sampler import PairSampler
+from semcse.schema import Study, Training
+from semcse.trainable import TrainableEncoder
+from semcse.trainer import ContrastiveTrainer, NonFiniteLoss, Patience, training_arguments, trains_in_bfloat16
+from semcse.validation import Validation
+
+__all__ = ["NonFiniteLoss", "metric_of", "objective", "select_records", "train", "training_log"]
+
+Record = Mapping[str, Any]
+EXPORTED_LENGTH = 512  # tokens; SciRepEval's limit, and what the benchmarks use
+
+
+def train(study: Study, records: Sequence[Record], validation: Sequence[Record]) -> Path:
+    """Train `study.training` on records and return the folder of the best model, `study.folder / "model"`.
+
+    A run that was interrupted continues from its last whole checkpoint and ends in the same bits on a CPU; one that
+    has ended returns at once; one whose settings, base or texts have changed starts afresh. Progress goes to
+    `training/log.jsonl` (see `training_log`), states to `checkpoints/`. Under torchrun every rank calls this with the
+    same arguments; negatives come from all ranks.
+
+    Args:
+        study: names the folder, the seed and the Training section.
+        records: mappings with corpus_id, title, abstract, summaries.
+        validation: held-out papers of the same form, of which two summaries each are used.
+
+    Raises ValueError for records that cannot be trained on, NonFiniteLoss (a FloatingPointError) naming the papers
+    of the batch when the loss is not finite; the last good checkpoint then stays.
+    """
+    settings = study.training
+    chosen = select_records(records, settings, study.seed)
+    scores = Validation(validation, metric_of(settings), settings.selection)
+    _start_processes()
+    encoder = _base_encoder(settings)
+    checkpoints = Checkpoints(study.folder / "checkpoints")
+    identity = _identity(study, encoder, chosen, validation)
+    if _is_done(study, checkpoints, identity):
+        return study.folder / "model"
+    sampler = _sampler(study, chosen)
+    if distributed.rank() == 0:
+        checkpoints.claim(identity)
+    _barrier()
+    trainer = _trainer(study, encoder, sampler, scores, checkpoints)
+    _run(trainer, checkpoints)
+    if distributed.rank() == 0:
+        _export(study, trainer, checkpoints)
+    _barrier()
+    return study.folder / "model"
+
+
+def select_records(records: Sequence[Record], settings: Training, seed: int) -> list[Record]:
+    """The papers and summaries that training uses: `papers` of a seeded permutation, the first `summaries_per_paper`.
+
+    Smaller selections are part of larger ones of the same seed. Raises ValueError when there are too few papers.
+    """
+    count = settings.papers or len(records)
+    if count > len(records):
+        raise ValueError(f"training.papers asks for {count} papers, but there are {len(records)}; lower it")
+    order = np.random.default_rng(seed).permutation(len(records))[:count] if settings.papers else range(count)
+    limit = settings.summaries_per_paper
+    return [dict(records[k]) | {"summaries": list(records[k].get("summaries") or [])[:limit]} for k in order]
+
+
+def objective(settings: Training) -> Objective:
+    """The loss that a Training section asks for."""
+    if settings.loss == "infonce":
+        return InfoNCELoss(settings.temperature)
+    return TripletLoss(settings.margin, settings.l2, settings.metric, settings.l2_squared)
+
+
+def metric_of(settings: Training) -> str:
+    """The metric of the space that a Training section makes: "euclidean" or "cosine"."""
+    return "cosine" if settings.loss == "infonce" else settings.metric
+
+
+def _base_encoder(settings: Training) -> Encoder:
+    precision = "bfloat16" if trains_in_bfloat16(settings.precision) else "float32"
+    base = settings.base if Path(settings.base).is_dir() else models.resolve(settings.base)
+    return Encoder.load(base, settings.pooling, EXPORTED_LENGTH, precision, normalize=False)
+
+
+def _sampler(study: Study, records: Sequence[Record]) -> PairSampler:
+    settings = study.training
+    return PairSampler(
+        records,
+        {str(kind): share for kind, share in settings.mix.items()},
+        settings.batch_size,
+        study.seed,
+        settings.same_input,
+        anchors=settings.anchors,
+        rank=distributed.rank(),
+        world_size=distributed.world_size(),
+    )
+
+
+def _trainer(
+    study: Study, encoder: Encoder, sampler: PairSampler, scores: Validation, checkpoints: Checkpoints
+) -> ContrastiveTrainer:
+    settings, last = study.training, checkpoints.last()
+    log = Log(study.folder / "training" / "log.jsonl")
+    if distributed.rank() == 0:
+        log.rewind(int(last.name.split("-")[1]) if last else None)
+    torch.manual_seed(study.seed)
+    model = TrainableEncoder(encoder.model, settings.pooling, settings.projection)
+    if settings.compile:
+        encoder.model.compile(dynamic=True)
+    trainer = ContrastiveTrainer(
+        model,
+        training_arguments(settings, study.seed, study.folder, resumed=last is not None),
+        PairStream(sampler, encoder.tokenizer, settings.max_length, _group_rows(settings)),
+        objective(settings),
+        scores,
+        encoder,
+        checkpoints,
+        log,
+        cached=settings.gradient_cache is not None,
+    )
+    trainer.add_callback(Patience(settings.patience))
+    return trainer
+
+
+def _group_rows(settings: Training) -> int | None:
+    """Texts that are padded together: a chunk of the gradient cache, a few on a CPU, the whole batch on a GPU."""
+    if settings.gradient_cache is not None:
+        return 2 * settings.gradient_cache
+    return None if torch.cuda.is_available() else GROUP_ROWS
+
+
+def _run(trainer: ContrastiveTrainer, checkpoints: Checkpoints) -> None:
+    """Train from the last whole checkpoint, unless that is already the end."""
+    last = checkpoints.last()
+    if last is not None:
+        state = json.loads((last / "trainer_state.json").read_text(encoding="utf-8"))
+        if state["stateful_callbacks"]["TrainerControl"]["args"]["should_training_stop"]:
+            trainer.state.best_global_step, trainer.state.global_step = state["best_global_step"], state["global_step"]
+            return
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+
+
+def _export(study: Study, trainer: ContrastiveTrainer, checkpoints: Checkpoints) -> None:
+    """Write the best weights as the model's folder and record the end."""
+    settings, encoder, best = study.training, trainer.encoder, int(trainer.state.best_global_step or 0)
+    encoder.model.load_state_dict(checkpoints.load_best(best))
+    rows = {row["step"]: row for row in trainer.rows.rows() if "score" in row}
+    facts = {"steps": trainer.state.global_step, "best_step": best, "base": rows.get(0), "best": rows[best]}
+    facts |= {"papers": len(trainer.stream.sampler.ids), "validation_papers": len(trainer.validation)}
+    encoder.save(study.folder / "model", similarity=metric_of(settings), card=model_card(study, facts))
+    checkpoints.finish(facts)
+
+
+def _identity(study: Study, encoder: Encoder, records: Sequence[Record], validation: Sequence[Record]) -> str:
+    """A digest of all that decides the weights."""
+    settings = study.training.model_dump(mode="json")
+    for name in ("name", "base", "base_fallback"):
+        settings.pop(name, None)
+    fields = ("corpus_id", "title", "abstract", "summaries")
+    texts = [[record.get(field) for field in fields] for record in (*records, *validation)]
+    return digest([settings, study.seed, encoder.fingerprint, distributed.world_size(), len(records), *texts])
+
+
+def _is_done(study: Study, checkpoints: Checkpoints, identity: str) -> bool:
+    whole = (study.folder / "model" / "config.json").exists()
+    return whole and checkpoints.belongs_to(identity) and checkpoints.finished() is not None
+
+
+def _start_processes() -> None:
+    """Join the other ranks when torchrun has started several."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+
+def _barrier() -> None:
+    if distributed.world_size() > 1:
+        dist.barrier()

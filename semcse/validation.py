@@ -1,0 +1,59 @@
+"""The two matching scores by which a checkpoint is chosen (A.3)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from semcse.encoder import Encoder
+from semcse.matching import match_ranks
+
+SCORES = ("summary_rank", "paper_rank", "score")
+
+
+class Validation:
+    """Held-out papers, two summaries of each, and the scores of an encoder on them.
+
+    `summary_rank`: mean rank at which one summary finds the other one of its paper. `paper_rank`: mean rank at which
+    the mean embedding of both finds title and abstract of the paper. `score`, which selects: their sum (the paper
+    does not say; ours), or one of the two. 1 is best for a rank.
+
+    Args:
+        records: mappings with corpus_id, title, abstract, summaries.
+        metric: "euclidean" or "cosine", the metric of the objective.
+        selection: "sum", "summary" or "paper".
+    """
+
+    def __init__(self, records: Sequence[Mapping[str, Any]], metric: str, selection: str = "sum") -> None:
+        if len(records) < 2:
+            raise ValueError(f"validation needs at least 2 papers to rank, got {len(records)}")
+        generator = np.random.default_rng(0)  # the same two summaries whatever a run's seed
+        self.metric = metric
+        self.selection = selection
+        self._titles = [(str(record["title"]), str(record["abstract"])) for record in records]
+        pairs = [_two_summaries(record, generator) for record in records]
+        self._first, self._second = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+
+    def __len__(self) -> int:
+        return len(self._titles)
+
+    def scores(self, encoder: Encoder) -> dict[str, float]:
+        """`summary_rank`, `paper_rank` and `score`."""
+        papers = [f"{title} {encoder.separator} {abstract}" for title, abstract in self._titles]
+        embeddings = encoder.encode([*self._first, *self._second, *papers])
+        first, second, whole = np.split(embeddings, 3)
+        summary = float(match_ranks(first, second, metric=self.metric).mean())  # type: ignore[arg-type]
+        paper = float(match_ranks((first + second) / 2, whole, metric=self.metric).mean())  # type: ignore[arg-type]
+        score = {"sum": summary + paper, "summary": summary, "paper": paper}[self.selection]
+        return {"summary_rank": summary, "paper_rank": paper, "score": score}
+
+
+def _two_summaries(record: Mapping[str, Any], generator: np.random.Generator) -> tuple[str, str]:
+    summaries = list(dict.fromkeys(record["summaries"]))
+    if len(summaries) < 2:
+        raise ValueError(
+            f"validation paper {record['corpus_id']!r} has {len(summaries)} distinct summaries; "
+            "the score needs two of each paper, so leave it out"
+        )
+    first, second = generator.choice(len(summaries), 2, replace=False)
+    return summaries[first], summaries[second]
