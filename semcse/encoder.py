@@ -18,6 +18,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 from transformers.utils import logging as transformers_logging
 
 from semcse.batching import pad, within_budget
+from semcse.deberta import speed_up
 from semcse.folders import POOLINGS, Layout, Replacement, read_layout, write_layout
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -48,6 +49,7 @@ class Encoder:
         if max_length < 3:
             raise ValueError(f"max_length must leave room for a token between the special ones, got {max_length}")
         self.model = model
+        speed_up(model)
         self.tokenizer = tokenizer
         self.pooling = pooling
         self.max_length = min(max_length, longest_input(model, tokenizer))
