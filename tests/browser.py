@@ -1,0 +1,141 @@
+"""A headless Chromium driven over its devtools protocol, for tests of pages; no driver program is needed."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+import websocket
+
+CANDIDATES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+class Page:
+    """One browser tab: real mouse, wheel and key events in, the page's state out."""
+
+    def __init__(self, connection: websocket.WebSocket) -> None:
+        self.connection = connection
+        self.count = 0
+        self.events: list[dict[str, Any]] = []
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        self.count += 1
+        self.connection.send(json.dumps({"id": self.count, "method": method, "params": params}))
+        while True:
+            message = json.loads(self.connection.recv())
+            if message.get("id") == self.count:
+                if "error" in message:
+                    raise RuntimeError(f"{method}: {message['error']}")
+                return dict(message["result"])
+            self.events.append(message)
+
+    def evaluate(self, expression: str) -> Any:
+        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in result:
+            raise RuntimeError(f"{expression}: {result['exceptionDetails']}")
+        return result["result"].get("value")
+
+    def open(self, path: Path, width: int = 1200, height: int = 800) -> None:
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.call("Page.navigate", url=path.resolve().as_uri())
+        for _ in range(200):
+            if self.evaluate("document.readyState") == "complete" and self.evaluate("!!window.paperMap"):
+                return self.settle()
+            time.sleep(0.05)
+        raise RuntimeError(f"{path} did not come up; the browser said: {self.events[-5:]}")
+
+    def settle(self) -> None:
+        """Wait until two frames have been drawn."""
+        self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
+
+    def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
+        self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
+
+    def click(self, x: float, y: float) -> None:
+        self.mouse("mouseMoved", x, y)
+        self.mouse("mousePressed", x, y, button="left", buttons=1, clickCount=1)
+        self.mouse("mouseReleased", x, y, button="left", clickCount=1)
+        self.settle()
+
+    def drag(self, x: float, y: float, dx: float, dy: float) -> None:
+        self.mouse("mouseMoved", x, y)
+        self.mouse("mousePressed", x, y, button="left", buttons=1, clickCount=1)
+        for part in (0.3, 0.7, 1.0):
+            self.mouse("mouseMoved", x + part * dx, y + part * dy, button="left", buttons=1)
+        self.mouse("mouseReleased", x + dx, y + dy, button="left", clickCount=1)
+        self.settle()
+
+    def click_on(self, selector: str) -> None:
+        """Click the middle of an element, as a reader would."""
+        box = f"document.querySelector({json.dumps(selector)})"
+        self.evaluate(f"{box}.scrollIntoView({{block: 'nearest'}})")
+        x, y = self.evaluate(f"(r => [r.x + r.width / 2, r.y + r.height / 2])({box}.getBoundingClientRect())")
+        self.click(x, y)
+
+    def type_into(self, selector: str, text: str) -> None:
+        self.click_on(selector)
+        self.call("Input.insertText", text=text)
+        self.settle()
+
+    def key(self, key: str) -> None:
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key)
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+        self.settle()
+
+    def problems(self) -> list[str]:
+        """What went wrong in the page so far: exceptions, console errors, violations of its policy."""
+        self.evaluate("1")
+        bad = [event for event in self.events if event["method"] in ("Runtime.exceptionThrown", "Log.entryAdded")]
+        return [json.dumps(event["params"]) for event in bad]
+
+    def requests(self) -> list[str]:
+        self.evaluate("1")
+        sent = [event for event in self.events if event["method"] == "Network.requestWillBeSent"]
+        return [event["params"]["request"]["url"] for event in sent]
+
+
+@contextmanager
+def headless_browser(folder: Path) -> Iterator[Page]:
+    """A page in a fresh browser whose profile lives in `folder`; skips the test where no Chromium is installed."""
+    program = next((found for name in CANDIDATES if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip("no Chromium here; on Debian: apt-get install --no-install-recommends chromium")
+    options = ["--headless", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage", "--remote-debugging-port=0"]
+    if os.geteuid() == 0:
+        options.append("--no-sandbox")  # Chromium's sandbox refuses to start for root
+    process = subprocess.Popen(
+        [program, *options, f"--user-data-dir={folder}", "about:blank"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        connection = websocket.create_connection(_page_address(folder, process), timeout=30, suppress_origin=True)
+        yield Page(connection)
+        connection.close()
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _page_address(folder: Path, process: subprocess.Popen[bytes]) -> str:
+    port_file = folder / "DevToolsActivePort"
+    for _ in range(600):
+        if process.poll() is not None:
+            raise RuntimeError(f"the browser ended with status {process.returncode}")
+        if port_file.exists() and port_file.read_text().strip():
+            port = port_file.read_text().split()[0]
+            targets = json.loads(urlopen(f"http://127.0.0.1:{port}/json/list", timeout=10).read())
+            pages = [target["webSocketDebuggerUrl"] for target in targets if target["type"] == "page"]
+            if pages:
+                return str(pages[0])
+        time.sleep(0.05)
+    raise RuntimeError("the browser did not open its debugging port within 30 s")
