@@ -20,6 +20,7 @@ from transformers.utils import logging as transformers_logging
 from semcse.batching import pad, within_budget
 from semcse.deberta import speed_up
 from semcse.folders import POOLINGS, Layout, Replacement, read_layout, write_layout
+from semcse.losses import widen
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 BATCH_TOKENS = 8192
@@ -188,13 +189,14 @@ class Encoder:
 
 
 def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """Vectors (N, D) in float32 from token states (N, L, D) padded on the right, with mask (N, L)."""
+    """Vectors (N, D), float32 or better, from token states (N, L, D) padded on the right, with mask (N, L)."""
     if pooling == "cls":
-        return hidden[:, 0].float()
+        return widen(hidden[:, 0])
     if pooling == "last":
-        return hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(1) - 1].float()
-    weights = mask[:, :, None].to(torch.float32)
-    return (hidden.float() * weights).sum(1) / weights.sum(1).clamp_min(1e-9)
+        return widen(hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(1) - 1])
+    states = widen(hidden)
+    weights = mask[:, :, None].to(states.dtype)
+    return (states * weights).sum(1) / weights.sum(1).clamp_min(1e-9)
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> list[NDArray[np.int32]]:

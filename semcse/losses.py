@@ -49,7 +49,7 @@ class TripletLoss:
         """The scalar loss of anchors (B, D) and positives (B, D), in the dtype of the anchors or float32."""
         _check_pair(anchors, positives)
         with torch.autocast(anchors.device.type, enabled=False):
-            anchors, positives = _widen(anchors), _widen(positives)
+            anchors, positives = widen(anchors), widen(positives)
             counts = distributed.row_counts(len(anchors), anchors.device)
             candidates = distributed.gather_rows(positives, counts)
             hinges = self._hinges(anchors, positives, candidates, own_columns(counts, anchors.device))
@@ -93,7 +93,7 @@ class InfoNCELoss:
         """The scalar loss of anchors (B, D) and positives (B, D), in the dtype of the anchors or float32."""
         _check_pair(anchors, positives)
         with torch.autocast(anchors.device.type, enabled=False):
-            anchors, positives = _unit(_widen(anchors)), _unit(_widen(positives))
+            anchors, positives = _unit(widen(anchors)), _unit(widen(positives))
             counts = distributed.row_counts(len(anchors), anchors.device)
             similarities = anchors @ distributed.gather_rows(positives, counts).T / self.temperature
             own = own_columns(counts, anchors.device)
@@ -135,7 +135,8 @@ def _unit(vectors: Tensor) -> Tensor:
     return vectors / lengths.clamp_min(_SHORTEST)
 
 
-def _widen(vectors: Tensor) -> Tensor:
+def widen(vectors: Tensor) -> Tensor:
+    """The same in float32, or as it is in float64."""
     return vectors if vectors.dtype == torch.float64 else vectors.float()
 
 

@@ -22,7 +22,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **special)
 
 
-def tiny_bert(folder: Path, seed: int = 0) -> Path:
+def tiny_bert(folder: Path, seed: int = 0, dropout: float = 0.1) -> Path:
     """A two-layer BERT with random weights and dropout, saved to `folder`."""
     torch.manual_seed(seed)
     config = BertConfig(
@@ -32,6 +32,8 @@ def tiny_bert(folder: Path, seed: int = 0) -> Path:
         num_attention_heads=2,
         intermediate_size=32,
         max_position_embeddings=64,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
     )
     BertModel(config).save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
