@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from semcse.files import write_atomic
 MOST_FIELDS = 42
 """Fields with a colour and marker of their own; the rest share grey."""
 OTHERS = "other or not stated"
+NOT_STATED = "field not stated"
 
 
 def write_map(
@@ -49,13 +51,15 @@ def map_html(
     """The page that `write_map` writes."""
     near = np.zeros((len(titles), 0), dtype=np.uint32) if neighbours is None else np.asarray(neighbours)
     _check(points, titles, fields, near)
-    names, looks, codes = _field_codes(fields)
+    known = _fields(fields)
     data = {
         "titles": [str(title) for title in titles],
-        "fields": names,
-        "looks": [[look.colour, look.marker] for look in looks],
+        "fields": known.names,
+        "groups": known.groups,
+        "group": known.group,
+        "looks": [[look.colour, look.marker] for look in known.looks],
         "xy": _packed(points, "<f4"),
-        "field": _packed(codes, "<u2"),
+        "field": _packed(known.codes, "<u2"),
         "neighbours": _packed(near, "<u4"),
         "k": near.shape[1],
     }
@@ -87,16 +91,33 @@ def _check(
         )
 
 
-def _field_codes(fields: Sequence[str | None]) -> tuple[list[str], list[Look], NDArray[np.uint16]]:
-    """Names of the fields in the legend, their looks, and each paper's place in that list."""
-    values = pd.Series([None if field is None else str(field) for field in fields], dtype=object)
-    names = sorted(values.value_counts().index[:MOST_FIELDS])
-    looks = list(field_looks(names).values())
+class Fields(NamedTuple):
+    """What the page knows about fields: their names, each paper's field, and the legend's entries."""
+
+    names: list[str]
+    codes: NDArray[np.uint16]
+    groups: list[str]
+    looks: list[Look]
+    group: list[int]
+
+
+def _fields(fields: Sequence[str | None]) -> Fields:
+    """Each of the common fields is a legend entry of its own; the others share the last one."""
+    values = pd.Series([NOT_STATED if field is None else str(field) for field in fields], dtype=object)
+    counts = values[values != NOT_STATED].value_counts()
+    common = sorted(counts.index[:MOST_FIELDS])
+    names = [*common, *sorted(set(values) - set(common))]
+    if len(names) > 2**16:
+        raise ValueError(f"a map shows at most {2**16} different fields, got {len(names)}")
     places = {name: place for place, name in enumerate(names)}
-    codes = np.array([places.get(value, len(names)) for value in values], dtype=np.uint16)
-    if (codes == len(names)).any():
-        names, looks = [*names, OTHERS], [*looks, Look(GREY, "o")]
-    return names, looks, codes
+    rest = len(names) > len(common)
+    return Fields(
+        names,
+        np.array([places[value] for value in values], dtype=np.uint16),
+        common + [OTHERS] * rest,
+        [*field_looks(common).values(), *[Look(GREY, "o")] * rest],
+        [min(place, len(common)) for place in range(len(names))],
+    )
 
 
 def _packed(array: NDArray[np.generic], kind: str) -> str:

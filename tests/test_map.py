@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from browser import Page, headless_browser
 
-from semcse.map import MOST_FIELDS, OTHERS, map_html, write_map
+from semcse.map import MOST_FIELDS, NOT_STATED, OTHERS, map_html, write_map
 
 SCRIPT = "</script><script>document.title = 'run'</script>"
 IMAGE = "<img src=x onerror=\"document.title = 'run'\">"
@@ -33,7 +33,8 @@ def data_of(page: str) -> dict:
 def test_titles_and_fields_survive_the_file() -> None:
     data = data_of(map_html(POINTS, TITLES, FIELDS, NEIGHBOURS))
     assert data["titles"] == TITLES
-    assert data["fields"] == ["<b>Biology</b>", "Physics", OTHERS]
+    assert data["fields"] == ["<b>Biology</b>", "Physics", NOT_STATED]
+    assert data["groups"] == ["<b>Biology</b>", "Physics", OTHERS]
 
 
 def test_no_text_can_leave_its_place() -> None:
@@ -51,7 +52,9 @@ def test_the_page_names_no_address() -> None:
 def test_rare_fields_share_grey() -> None:
     fields = [f"field {i:02d}" for i in range(MOST_FIELDS) for _ in range(2)] + ["rare"]
     data = data_of(map_html(np.zeros((len(fields), 2)), ["t"] * len(fields), fields))
-    assert data["fields"] == [*sorted(set(fields) - {"rare"}), OTHERS]
+    assert data["groups"] == [*sorted(set(fields) - {"rare"}), OTHERS]
+    assert data["fields"] == sorted(set(fields))
+    assert data["group"][-1] == MOST_FIELDS
     assert len({tuple(look) for look in data["looks"]}) == MOST_FIELDS + 1
 
 
@@ -127,7 +130,7 @@ def test_the_policy_stops_a_script_that_got_in(page: Page) -> None:
 def test_hover_shows_title_and_field_as_text(page: Page, paper: int) -> None:
     page.mouse("mouseMoved", *position(page, paper))
     assert text(page, "#tooltip strong") == TITLES[paper]
-    assert text(page, "#tooltip span") == (FIELDS[paper] or OTHERS)
+    assert text(page, "#tooltip span") == (FIELDS[paper] or NOT_STATED)
     assert page.evaluate("!document.querySelector('#tooltip').hidden")
     page.mouse("mouseMoved", *(place + 60.0 for place in position(page, paper)))
     assert page.evaluate("document.querySelector('#tooltip').hidden")
@@ -200,13 +203,13 @@ def test_legend_shows_chosen_fields_only(page: Page) -> None:
     assert listed(page, "#legend li span") == ["<b>Biology</b>", "Physics", OTHERS]
     assert listed(page, "#legend li small") == ["2", "2", "2"]
     page.click_on("#legend li:nth-child(2) button")
-    assert state(page)["shownFields"] == [1]
+    assert state(page)["shownGroups"] == [1]
     page.mouse("mouseMoved", *position(page, 2))
     assert page.evaluate("document.querySelector('#tooltip').hidden")
     page.mouse("mouseMoved", *position(page, 1))
     assert not page.evaluate("document.querySelector('#tooltip').hidden")
     page.click_on("#legend li:nth-child(2) button")
-    assert state(page)["shownFields"] == []
+    assert state(page)["shownGroups"] == []
 
 
 def test_a_map_without_neighbours_of_one_paper(browser: Page, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
   const xy = new Float32Array(bytes(data.xy));
   const fieldOf = new Uint16Array(bytes(data.field));
+  const groupOf = Uint16Array.from(fieldOf, (field) => data.group[field]); // legend entry of each paper
   const neighbours = new Uint32Array(bytes(data.neighbours));
   const n = fieldOf.length;
   const plain = (text) => text.toLowerCase().normalize("NFKD").replace(/\p{M}/gu, "");
@@ -14,7 +15,7 @@
   const canvas = $("#canvas");
   const pen = canvas.getContext("2d");
   const view = { x: 0, y: 0, scale: 1, fit: 1, width: 1, height: 1 };
-  const shownFields = new Set(); // empty: all
+  const shownGroups = new Set(); // empty: all
   let found = null; // Uint8Array of search hits, or null without a search
   let chosen = -1;
   let hovered = -1;
@@ -28,7 +29,7 @@
     [order[i], order[j]] = [order[j], order[i]];
   }
 
-  const shown = (i) => shownFields.size === 0 || shownFields.has(fieldOf[i]);
+  const shown = (i) => shownGroups.size === 0 || shownGroups.has(groupOf[i]);
   const screenX = (i) => (xy[2 * i] - view.x) * view.scale + view.width / 2;
   const screenY = (i) => (view.y - xy[2 * i + 1]) * view.scale + view.height / 2;
   const radius = () => {
@@ -51,13 +52,13 @@
     corners.forEach(([x, y], i) => p[i ? "lineTo" : "moveTo"](c + x * r, c + y * r));
     p.closePath();
   }
-  function shape(field, r) {
+  function shape(group, r) {
     const image = document.createElement("canvas");
     image.width = image.height = 2 * Math.ceil(1.3 * r) + 1;
     const p = image.getContext("2d");
-    p.fillStyle = data.looks[field][0];
+    p.fillStyle = data.looks[group][0];
     p.beginPath();
-    shapes[data.looks[field][1]](p, image.width / 2, r);
+    shapes[data.looks[group][1]](p, image.width / 2, r);
     p.fill();
     return image;
   }
@@ -67,25 +68,25 @@
   const margin = 48;
   let image = null;
   let pixels = null;
-  const stamps = new Map();
-  function stamp(field, r, row) {
-    const key = `${field} ${r} ${row}`;
-    if (!stamps.has(key)) {
-      if (stamps.size > 1000) stamps.clear();
-      const source = shape(field, r);
+  const made = new Map();
+  function stamp(group, r, row) {
+    const key = `${group} ${r} ${row}`;
+    if (!made.has(key)) {
+      if (made.size > 1000) made.clear();
+      const source = shape(group, r);
       const side = source.width;
       const half = (side - 1) / 2;
       const alphas = source.getContext("2d").getImageData(0, 0, side, side).data.filter((_, i) => i % 4 === 3);
       const inside = Array.from(alphas.keys()).filter((i) => alphas[i] > 0);
-      const [red, green, blue] = [1, 3, 5].map((at) => parseInt(data.looks[field][0].slice(at, at + 2), 16));
-      stamps.set(key, {
+      const [red, green, blue] = [1, 3, 5].map((at) => parseInt(data.looks[group][0].slice(at, at + 2), 16));
+      made.set(key, {
         offsets: Int32Array.from(inside, (i) => (Math.floor(i / side) - half) * row + (i % side) - half),
         alphas: Uint8Array.from(inside, (i) => alphas[i]),
         redBlue: (blue << 16) | red,
         green: green << 8,
       });
     }
-    return stamps.get(key);
+    return made.get(key);
   }
 
   function stampAll(wanted, strength, images, ratio) {
@@ -96,7 +97,7 @@
       if (!wanted(i)) continue;
       const x = Math.round(screenX(i) * ratio) + margin, y = Math.round(screenY(i) * ratio) + margin;
       if (x < margin / 2 || y < margin / 2 || x >= right || y >= bottom) continue;
-      const { offsets, alphas, redBlue, green } = images[fieldOf[i]];
+      const { offsets, alphas, redBlue, green } = images[groupOf[i]];
       const at = y * row + x;
       for (let p = 0; p < offsets.length; p++) {
         const a = (alphas[p] * strength + 255) >> 8;
@@ -118,10 +119,11 @@
       pixels = new Uint32Array(image.data.buffer);
     }
     pixels.fill(0xffffffff);
-    const images = data.looks.map((_, field) => stamp(field, r, image.width));
+    const stamps = (size) => data.looks.map((_, group) => stamp(group, size, image.width));
+    const hits = Math.min(found ? Math.max(1.6 * r, 4 * ratio) : r, margin / 2 / 1.4);
     const bright = (i) => shown(i) && (!found || found[i]);
-    if (found || shownFields.size) stampAll((i) => !bright(i), 26, images, ratio);
-    stampAll(bright, 205, images, ratio);
+    if (found || shownGroups.size) stampAll((i) => !bright(i), 26, stamps(r), ratio);
+    stampAll(bright, 205, stamps(hits), ratio);
     pen.putImageData(image, -margin, -margin);
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     if (chosen >= 0) drawChosen(r / ratio);
@@ -225,10 +227,10 @@
   // ---- the side panel
   const nearest = (i) => neighbours.subarray(i * data.k, (i + 1) * data.k);
 
-  function badge(field) {
+  function badge(group) {
     const image = document.createElement("canvas");
     image.width = image.height = 24;
-    const source = shape(field, 8);
+    const source = shape(group, 8);
     image.getContext("2d").drawImage(source, 12 - source.width / 2, 12 - source.width / 2);
     return image;
   }
@@ -237,7 +239,7 @@
     const button = document.createElement("button");
     const text = document.createElement("span");
     text.textContent = data.titles[i];
-    button.append(badge(fieldOf[i]), text);
+    button.append(badge(groupOf[i]), text);
     button.title = data.fields[fieldOf[i]];
     button.addEventListener("click", () => {
       choose(i);
@@ -274,22 +276,22 @@
   }
 
   function legend() {
-    const sizes = new Uint32Array(data.fields.length);
-    fieldOf.forEach((field) => sizes[field]++);
-    const entries = data.fields.map((name, field) => {
+    const sizes = new Uint32Array(data.groups.length);
+    groupOf.forEach((group) => sizes[group]++);
+    const entries = data.groups.map((name, group) => {
       const button = document.createElement("button");
       const text = document.createElement("span");
       const size = document.createElement("small");
       text.textContent = name;
-      size.textContent = sizes[field].toLocaleString("en");
-      button.append(badge(field), text, size);
+      size.textContent = sizes[group].toLocaleString("en");
+      button.append(badge(group), text, size);
       button.title = "Show this field; again to take it out";
       button.setAttribute("aria-pressed", "false");
       button.addEventListener("click", () => {
-        const on = !shownFields.delete(field);
-        if (on) shownFields.add(field);
+        const on = !shownGroups.delete(group);
+        if (on) shownGroups.add(group);
         button.setAttribute("aria-pressed", String(on));
-        $("#legend").classList.toggle("some", shownFields.size > 0);
+        $("#legend").classList.toggle("some", shownGroups.size > 0);
         redraw();
       });
       const entry = document.createElement("li");
@@ -383,7 +385,7 @@
       const box = canvas.getBoundingClientRect();
       return [screenX(i) + box.left, screenY(i) + box.top];
     },
-    state: () => ({ ...view, chosen, hovered, found: found && Array.from(found), shownFields: [...shownFields] }),
+    state: () => ({ ...view, chosen, hovered, found: found && Array.from(found), shownGroups: [...shownGroups] }),
     draw,
     move,
   });
