@@ -5,7 +5,7 @@ that the extra memory is O(D^2) and never O(N^2), and raises a ValueError for an
 matrix.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,6 +161,26 @@ def geometry_table(embeddings: Mapping[str, Floats], pairs: Mapping[str, Pairs] 
     """
     rows = {model: _measures(X, (pairs or {}).get(model)) for model, X in embeddings.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+
+
+def map_effects(
+    fit_on: Floats,
+    evaluate: Callable[[Callable[[Floats], Floats]], Mapping[str, float]],
+    tops: Sequence[int] = (1, 3, 10),
+    whitened: Sequence[int | None] = (None,),
+) -> pd.DataFrame:
+    """Scores after linear maps of the embeddings, a row a map: as they are, centred, without top components, whitened.
+
+    `evaluate` gets a function from vectors (N, D) to vectors and returns scores by name; it applies the
+    function to whatever its tasks embed. The maps are fitted on `fit_on` (M, D), which should not be the
+    benchmark's papers: a map fitted on what it is tested on has seen the test. `tops` are numbers of
+    components to remove, `whitened` numbers of components to keep (None: all with variance).
+    """
+    maps: dict[str, Callable[[Floats], Floats]] = {"as they are": lambda X: X, "centred": centring(fit_on)}
+    maps |= {f"without the first {top}": all_but_the_top(fit_on, top) for top in tops}
+    maps |= {"whitened" if k is None else f"whitened, first {k}": whitening(fit_on, k) for k in whitened}
+    rows = {name: dict(evaluate(linear_map)) for name, linear_map in maps.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("embeddings")
 
 
 def _measures(X: Floats, pair: Pairs | None) -> dict[str, float]:

@@ -231,3 +231,21 @@ def test_geometry_table_has_a_row_for_each_model() -> None:
     assert np.isnan(table.loc["one", "alignment"])
     assert table.loc["two", "alignment"] == geometry.alignment(models["two"], cloud(seed=3, d=5))
     assert table.loc["one", "isoscore"] == geometry.isoscore(models["one"])
+
+
+def test_map_effects_evaluates_every_map() -> None:
+    fit_on, X = cloud(n=100, offset=2.0), cloud(n=30, seed=5, offset=2.0)
+    table = geometry.map_effects(
+        fit_on, lambda apply: {"cosine": geometry.mean_cosine(apply(X))}, tops=[2], whitened=[None, 3]
+    )
+    maps = {
+        "as they are": lambda rows: rows,
+        "centred": geometry.centring(fit_on),
+        "without the first 2": geometry.all_but_the_top(fit_on, 2),
+        "whitened": geometry.whitening(fit_on),
+        "whitened, first 3": geometry.whitening(fit_on, 3),
+    }
+    assert list(table.index) == list(maps)
+    for name, linear_map in maps.items():
+        assert table.loc[name, "cosine"] == geometry.mean_cosine(linear_map(X))
+    assert table["cosine"].nunique() == 5
