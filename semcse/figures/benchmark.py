@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from semcse.figures.style import COLUMN, PAGE, check_columns, grid, looks, new_figure, readable, styled
+from semcse.figures.style import COLUMN, PAGE, PAGE_HEIGHT, check_columns, grid, looks, new_figure, readable, styled
 
 BIN_EDGES = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, np.inf)
 BIN_NAMES = ("1", "2", "5", "10", "20", "50", "100", "∞")
@@ -25,7 +25,8 @@ def rank_histograms(ranks: pd.DataFrame) -> Figure:
     check_columns(ranks, "task", "model", "rank")
     tasks, models = list(dict.fromkeys(ranks["task"])), list(dict.fromkeys(ranks["model"]))
     style = looks(models)
-    figure = new_figure(PAGE, 0.85 * len(models) + 0.55)
+    row_height = min(0.85, max(0.48, (PAGE_HEIGHT - 0.55) / len(models)))
+    figure = new_figure(PAGE, row_height * len(models) + 0.55)
     panels = figure.subplots(len(models), len(tasks), sharex=True, sharey=True, squeeze=False)
     groups = ranks.groupby(["model", "task"], sort=False)["rank"]
     for row, model in zip(panels, models, strict=True):

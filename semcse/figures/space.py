@@ -13,6 +13,7 @@ from semcse.figures.style import (
     COLUMN,
     GREY,
     PAGE,
+    PAGE_HEIGHT,
     Look,
     check_columns,
     field_looks,
@@ -45,8 +46,10 @@ def tsne_panels(panels: Mapping[str, Points], fields: Sequence[str | None], most
     across = 2 if len(panels) in (2, 4) else min(3, len(panels))
     down = -(-len(panels) // across)
     width = PAGE if across > 1 else 4.5
-    shape = _panel_shape(panels.values())
-    figure = new_figure(width, (width / across * shape + 0.2) * down + 0.16 * -(-len(shown) // 4) + 0.15)
+    legend = 0.16 * -(-len(shown) // 4) + 0.15
+    fits = ((PAGE_HEIGHT - legend) / down - 0.2) / (width / across)
+    shape = min(_panel_shape(panels.values()), fits)
+    figure = new_figure(width, (width / across * shape + 0.2) * down + legend)
     axes_list = figure.subplots(down, across, squeeze=False).ravel()
     for axes, (title, points) in zip(axes_list, panels.items(), strict=False):
         _scatter(axes, points, names, style)

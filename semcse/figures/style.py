@@ -23,6 +23,9 @@ COLUMN = 3.3
 PAGE = 6.9
 """Width of a printed page, inches."""
 
+PAGE_HEIGHT = 9.2
+"""Most that fits on a printed page, inches."""
+
 # Okabe & Ito (2008) without its yellow, which is too faint for points on white.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 MARKERS = ("o", "^", "s", "X", "v", "D")
