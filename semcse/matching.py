@@ -267,22 +267,24 @@ class _Tile:
             possibly ^= surely
             if np.count_nonzero(possibly) <= DENSE * possibly.size:
                 break
-        rows, columns = np.nonzero(possibly)
-        return np.count_nonzero(surely, axis=1), rows + self.rows.start, columns + self.columns.start
+        return np.count_nonzero(surely, axis=1), *self._pairs(possibly)
 
     def within(self, limits: Doubles, barred: tuple[Indices, Indices], k: int) -> tuple[Indices, Indices]:
         """Pairs that can be among the k nearest, where `limits` (N,) are the k-th smallest squares known so far."""
         for dtype in (np.float32, np.float64):
             scores = self._scores(dtype, barred)
             threshold, slack = self._threshold(limits[self.rows], dtype)
-            if scores.shape[1] > k:
+            if scores.shape[1] > k and not np.isfinite(threshold).all():
                 smallest = np.partition(scores, k - 1, axis=1)[:, k - 1].astype(np.float64)
                 threshold = np.minimum(threshold, smallest + slack)
             limit = np.minimum(threshold + slack, np.finfo(dtype).max).astype(dtype)
             possibly = scores <= limit[:, None]
             if np.count_nonzero(possibly) <= max(DENSE * possibly.size, 4 * k * len(scores)):
                 break
-        rows, columns = np.nonzero(possibly)
+        return self._pairs(possibly)
+
+    def _pairs(self, chosen: npt.NDArray[np.bool_]) -> tuple[Indices, Indices]:
+        rows, columns = np.divmod(np.flatnonzero(chosen), chosen.shape[1])
         return rows + self.rows.start, columns + self.columns.start
 
     def _scores(self, dtype: type[np.floating[Any]], barred: tuple[Indices, Indices]) -> Vectors:
