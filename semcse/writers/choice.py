@@ -15,12 +15,12 @@ from semcse.writers.ready import DemoWriter, FileWriter
 Papers = Iterable[Mapping[str, Any]]
 
 
-def summary_writer(settings: Summaries, corpus: Papers) -> Writer:
+def make_summary_writer(settings: Summaries, corpus: Papers) -> Writer:
     """Who writes the summaries; `corpus` are all papers that a file of ready-made ones may speak of."""
     return _writer(settings.writer, settings.path, settings.model, settings, corpus, chat=False)
 
 
-def query_writer(settings: Summaries, corpus: Papers) -> Writer | None:
+def make_query_writer(settings: Summaries, corpus: Papers) -> Writer | None:
     """Who writes the queries; None where there are to be none."""
     if settings.query_writer == "none":
         return None
