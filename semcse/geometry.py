@@ -1,12 +1,13 @@
 """How an embedding space fills its dimensions (B.2) and what a linear map after training does to it.
 
-Every function takes a matrix of embeddings (N, D), computes in float64, works through the rows in blocks, so
-that the extra memory is O(D^2) and never O(N^2), and raises a ValueError for anything that is not a finite
-matrix.
+Every function takes a matrix of embeddings (N, D), numpy or torch, computes in float64, works through the
+rows in blocks, so that the extra memory is O(D^2) and never O(N^2), and raises a ValueError for anything that
+is not a finite matrix.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ def explained_variance(X: Floats, k: int = 50) -> NDArray[np.float64]:
     """
     if k < 1:
         raise ValueError(f"explained_variance needs k >= 1, got {k}")
+    X = _matrix(X, rows=2)
     covariance = _covariance(X)[1]
     values = np.linalg.eigvalsh(covariance)[::-1].clip(min=0.0)
     shares = np.zeros(k)
@@ -40,7 +42,7 @@ def participation_ratio(X: Floats) -> float:
 
     1 when all variance lies on one line, D when it is the same in every direction.
     """
-    covariance = _covariance(X)[1]
+    covariance = _covariance(_matrix(X, rows=2))[1]
     return float(np.trace(covariance) ** 2 / np.sum(covariance**2))
 
 
@@ -51,7 +53,8 @@ def isoscore(X: Floats) -> float:
     distance from the all-ones vector, isotropy defect, share of dimensions used, rescaling) reduce exactly to
     (P - 1) / (D - 1), with P the participation ratio; the tests hold this equal to the steps as published.
     """
-    dimensions = _checked(X, rows=2).shape[1]
+    X = _matrix(X, rows=2)
+    dimensions = X.shape[1]
     if dimensions < 2:
         raise ValueError("isoscore needs at least 2 dimensions, got 1")
     return (participation_ratio(X) - 1.0) / float(dimensions - 1)
@@ -62,7 +65,8 @@ def mean_cosine(X: Floats) -> float:
 
     Near 0 for directions spread evenly, near 1 for the narrow cone that B.2 calls anisotropy.
     """
-    total = np.zeros(_checked(X, rows=2).shape[1])
+    X = _matrix(X, rows=2)
+    total = np.zeros(X.shape[1])
     for block in _unit_blocks(X):
         total += block.sum(axis=0)
     n = len(X)
@@ -76,7 +80,7 @@ def alignment(a: Floats, b: Floats, alpha: float = 2.0, normalize: bool = True) 
     first, where the measure is defined; `normalize=False` leaves them in place (unconstrained Euclidean
     space, section 3.1).
     """
-    _checked(a), _checked(b)
+    a, b = _matrix(a), _matrix(b)
     if a.shape != b.shape:
         raise ValueError(f"alignment needs pairs, two matrices of one shape; got {a.shape} and {b.shape}")
     total = 0.0
@@ -92,7 +96,7 @@ def uniformity(X: Floats, t: float = 2.0, normalize: bool = True) -> float:
     -2t for points spread evenly over a sphere of many dimensions. Every pair counts: time is O(N^2 D), memory
     is not.
     """
-    _checked(X, rows=2)
+    X = _matrix(X, rows=2)
     centre = np.zeros(X.shape[1]) if normalize else _mean(X)
     peak, total = -np.inf, 0.0
     for exponents in _pair_exponents(X, t, normalize, centre):
@@ -111,7 +115,7 @@ class LinearMap:
     matrix: NDArray[np.float64]
 
     def __call__(self, X: Floats) -> Floats:
-        _checked(X)
+        X = _matrix(X)
         if X.shape[1] != len(self.mean):
             raise ValueError(f"the map was fitted on {len(self.mean)} dimensions, the vectors have {X.shape[1]}")
         out = np.empty((len(X), self.matrix.shape[1]), dtype=np.result_type(X.dtype, np.float32))
@@ -122,7 +126,7 @@ class LinearMap:
 
 def centring(X: Floats) -> LinearMap:
     """The map that subtracts the mean of `X` (N, D)."""
-    mean = _mean(_checked(X))
+    mean = _mean(_matrix(X))
     return LinearMap(mean, np.eye(len(mean)))
 
 
@@ -132,6 +136,7 @@ def whitening(X: Floats, k: int | None = None, tolerance: float = 1e-10) -> Line
     Components whose variance is below `tolerance` times the largest are left out (they would blow up noise),
     so the output may have fewer than `k` dimensions. `k=None` takes all that are left.
     """
+    X = _matrix(X, rows=2)
     mean, values, vectors = _components(X)
     keep = int((values > tolerance * values[0]).sum())
     if k is not None and not 1 <= k <= X.shape[1]:
@@ -145,6 +150,7 @@ def all_but_the_top(X: Floats, top: int | None = None) -> LinearMap:
 
     `top=None` takes that paper's rule of thumb, D / 100 (at least one). The output keeps D dimensions.
     """
+    X = _matrix(X, rows=2)
     mean, _, vectors = _components(X)
     top = max(1, round(X.shape[1] / 100)) if top is None else top
     if not 0 <= top < X.shape[1]:
@@ -184,6 +190,7 @@ def map_effects(
 
 
 def _measures(X: Floats, pair: Pairs | None) -> dict[str, float]:
+    X = _matrix(X, rows=2)
     shares = explained_variance(X, k=10)
     return {
         "dimensions": X.shape[1],
@@ -197,11 +204,11 @@ def _measures(X: Floats, pair: Pairs | None) -> dict[str, float]:
     }
 
 
-def _checked(X: Floats, rows: int = 1) -> Floats:
-    """`X` itself, if it is a finite matrix of at least `rows` rows."""
-    if not isinstance(X, np.ndarray) or X.ndim != 2 or not np.issubdtype(X.dtype, np.floating):
-        got = f"{X.dtype} of shape {X.shape}" if isinstance(X, np.ndarray) else type(X).__name__
-        raise ValueError(f"expected a floating-point matrix (N, D), got {got}")
+def _matrix(vectors: Any, rows: int = 1) -> Floats:
+    """`vectors` (an array, a tensor, or nested lists) as an array, if it is a finite matrix of `rows` rows or more."""
+    X = vectors.detach().cpu().float().numpy() if hasattr(vectors, "detach") else np.asarray(vectors)
+    if X.ndim != 2 or X.dtype.kind not in "fiu":
+        raise ValueError(f"expected a matrix of numbers (N, D), got {X.dtype} of shape {X.shape}")
     if len(X) < rows or X.shape[1] < 1:
         raise ValueError(f"expected at least {rows} rows and 1 column, got shape {X.shape}")
     for start in range(0, len(X), BLOCK):
@@ -209,7 +216,7 @@ def _checked(X: Floats, rows: int = 1) -> Floats:
         if not finite.all():
             row = start + int(np.argmin(finite))
             raise ValueError(f"row {row} of {len(X)} holds NaN or infinite values; embed that text again")
-    return X
+    return np.asarray(X)
 
 
 def _blocks(X: Floats, normalize: bool) -> Iterator[NDArray[np.float64]]:
@@ -243,7 +250,7 @@ def _covariance(X: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def _scaled_covariance(X: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Mean (D,), covariance (D, D) of the rows divided by a length, and that length (so nothing overflows)."""
-    mean = _mean(_checked(X, rows=2))
+    mean = _mean(X)
     # Rounding leaves a trace of "variance" in equal rows; centred values this small relative to the data are
     # none.
     spread = max(float(np.abs(block - mean).max()) for block in _blocks(X, normalize=False))

@@ -1,7 +1,7 @@
 """Two dimensions from many: t-SNE by openTSNE, and the alignment of pictures with each other (Figure 1)."""
 
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,9 +75,10 @@ def procrustes(reference: Floats, other: Floats) -> NDArray[np.float64]:
     return np.asarray(moving @ (left @ right) * (strengths.sum() / size) + centre, dtype=np.float64)
 
 
-def _checked(X: Floats, metric: str) -> NDArray[np.float64]:
+def _checked(X: Any, metric: str) -> NDArray[np.float64]:
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric!r}; choose one of {', '.join(METRICS)}")
+    X = X.detach().cpu().float().numpy() if hasattr(X, "detach") else np.asarray(X)
     if X.ndim != 2 or len(X) < 5 or X.shape[1] < 2:
         raise ValueError(f"tsne needs a matrix (N, D) with N >= 5 and D >= 2, got shape {X.shape}")
     if not np.isfinite(X).all():

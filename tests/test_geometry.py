@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
@@ -215,8 +216,10 @@ def test_other_bad_input_is_an_error() -> None:
         geometry.explained_variance(np.full((5, 3), 0.1))
     with pytest.raises(ValueError, match="zero vector"):
         geometry.mean_cosine(np.vstack([np.ones((3, 2)), np.zeros((1, 2))]))
-    with pytest.raises(ValueError, match="floating-point matrix"):
+    with pytest.raises(ValueError, match=r"float64 of shape \(3,\)"):
         geometry.uniformity(np.ones(3))
+    with pytest.raises(ValueError, match="matrix of numbers"):
+        geometry.uniformity(np.array([["a", "b"], ["c", "d"]]))
     with pytest.raises(ValueError, match="at least 2 rows"):
         geometry.mean_cosine(np.ones((1, 3)))
     with pytest.raises(ValueError, match="k >= 1"):
@@ -249,3 +252,13 @@ def test_map_effects_evaluates_every_map() -> None:
     for name, linear_map in maps.items():
         assert table.loc[name, "cosine"] == geometry.mean_cosine(linear_map(X))
     assert table["cosine"].nunique() == 5
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_tensors_and_lists_are_taken_as_arrays_are(kind: torch.dtype) -> None:
+    tensor = torch.tensor(cloud()).to(kind).requires_grad_()
+    X = tensor.detach().float().numpy()
+    assert geometry.uniformity(tensor) == geometry.uniformity(X)  # type: ignore[arg-type]
+    assert geometry.isoscore(tensor) == geometry.isoscore(X)  # type: ignore[arg-type]
+    assert geometry.alignment(tensor, tensor * 2) == pytest.approx(0.0, abs=1e-12)  # type: ignore[arg-type]
+    assert geometry.participation_ratio([[2, 0], [-2, 0], [0, 1], [0, -1]]) == pytest.approx(25 / 17)  # type: ignore[arg-type]

@@ -52,7 +52,7 @@ def tsne_panels(panels: Mapping[str, Points], fields: Sequence[str | None], most
     figure = new_figure(width, (width / across * shape + 0.2) * down + legend)
     axes_list = figure.subplots(down, across, squeeze=False).ravel()
     for axes, (title, points) in zip(axes_list, panels.items(), strict=False):
-        _scatter(axes, points, names, style)
+        _scatter(axes, points, names, style, 18_000 / len(points) / across)
         axes.set_box_aspect(shape)
         axes.set_title(title)
     for axes in axes_list[len(panels) :]:
@@ -120,9 +120,9 @@ def _panel_shape(panels: Iterable[Points]) -> float:
     return float(np.clip(max(np.ptp(points[:, 1]) / np.ptp(points[:, 0]) for points in panels), 0.6, 1.2))
 
 
-def _scatter(axes: Axes, points: Points, names: pd.Series, style: Mapping[str, Look]) -> None:
+def _scatter(axes: Axes, points: Points, names: pd.Series, style: Mapping[str, Look], area: float) -> None:
     """Points in random order within a marker, so that the last field in the list does not hide the others."""
-    size = float(np.clip(9000 / len(points), 1.0, 16.0))
+    size = float(np.clip(area, 1.0, 16.0))
     known = names.isin(list(style)).to_numpy()
     axes.scatter(points[~known, 0], points[~known, 1], s=size * 0.5, color=GREY, linewidths=0, rasterized=True)
     order = np.random.default_rng(0).permutation(np.flatnonzero(known))
