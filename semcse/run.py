@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fcntl
 import os
 import subprocess
 import sys
@@ -69,9 +70,17 @@ def execute_study(
 
 
 def _drive(command: Sequence[str], study: Study) -> None:
-    """Run Snakemake; what notebooks print goes to the terminal, Snakemake's own messages to a log."""
-    log = study.folder.resolve() / "snakemake.log"
-    with log.open("w", encoding="utf-8") as messages:
+    """Run Snakemake; what notebooks print goes to the terminal, Snakemake's own messages to a log.
+
+    One run a folder: the lock is the kernel's, so that it goes with the process that holds it, however that ends.
+    """
+    folder = study.folder.resolve()
+    log = folder / "snakemake.log"
+    with (folder / ".lock").open("w") as lock, log.open("w", encoding="utf-8") as messages:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"{study.folder} is in use by another run; wait for it to end, or choose a name") from None
         done = subprocess.run(command, env=_environment(), stderr=messages, check=False)
     if done.returncode:
         raise RunError(_explanation(log.read_text("utf-8"), study, log))
@@ -79,10 +88,6 @@ def _drive(command: Sequence[str], study: Study) -> None:
 
 def _explanation(messages: str, study: Study, log: Path) -> str:
     again = "What was finished stays; run the same command again to go on."
-    if "Unable to lock" in messages or "cannot be locked" in messages:
-        return (
-            f"{study.folder} is in use by another run; wait for it to end. If none runs, delete .snakemake/locks in it."
-        )
     if "MissingInputException" in messages:
         return (
             f"{study.name}: a stage before the chosen ones has not run yet. Leave out --only, or name that stage too."
@@ -172,6 +177,7 @@ def _snakemake_options(study: Study, cores: int | None) -> list[str]:
         "--cores",
         str(cores or os.cpu_count() or 1),
         "--rerun-incomplete",
+        "--nolock",
         "--nocolor",
     ]
 

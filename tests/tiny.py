@@ -10,9 +10,10 @@ WORDS = ["title", "summary", "sentence", "paper", "of", "says", "little", "about
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *map(str, range(200))]
 
 
-def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """Whole words and numbers below 200."""
-    tokenizer = Tokenizer(models.WordLevel({word: k for k, word in enumerate(VOCABULARY)}, unk_token="[UNK]"))
+def tiny_tokenizer(words: list[str] | None = None) -> PreTrainedTokenizerFast:
+    """Whole words and numbers below 200, or as many of the given `words` as there is room for."""
+    vocabulary = VOCABULARY if words is None else [*VOCABULARY[:5], *words][: len(VOCABULARY)]
+    tokenizer = Tokenizer(models.WordLevel({word: k for k, word in enumerate(vocabulary)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
