@@ -29,6 +29,7 @@ class Rules:
 
     min_words: int = 3
     max_words: int = 120
+    sentence_end: bool = True
     forbid_abstract: bool = True
     forbid_title: bool = False
 
@@ -73,7 +74,7 @@ def reject_reason(
     repeat; `others` are the texts accepted for the same paper so far, in their `canonical` form.
     """
     words = len(text.split())
-    limited = finish_reason == "length" and not ends_sentence(text)
+    limited = rules.sentence_end and finish_reason == "length" and not ends_sentence(text)
     checks = {
         "empty": not canonical(text),
         "non_printable": "\ufffd" in text or not text.isprintable(),

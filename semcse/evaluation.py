@@ -2,56 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
 from semcse import benchmark
 from semcse.embeddings import cached
 from semcse.encoder import Encoder
-from semcse.files import atomic_path, write_atomic
+from semcse.files import atomic_path
 from semcse.matching import Metric
 from semcse.models import Embedder, ModelUnavailable, open_model
-from semcse.readers import DataError
 from semcse.records import slug, write_record
 from semcse.schema import Benchmarks
 from semcse.splits import Splits
+from semcse.stored import HEADLINE, Run, array_path
 
-Run = str | os.PathLike[str]
-Embeddings = npt.NDArray[np.float32]
 Task = Callable[..., dict[str, Any]]
-HEADLINE = {
-    "title_abstract": "mean_rank",
-    "abstract_segments": "mean_rank",
-    "query_matching": "mean_rank",
-    "clustering": "purity",
-}
-"""The score of each task that Table 1 shows."""
-
-
-def trained_models(run: Run) -> list[dict[str, Any]]:
-    """What notebook 03 recorded for each model of the run: name, folder, base, base_path, pooling, metric.
-
-    Models that the run's parameters no longer name are passed over.
-    """
-    run = Path(run)
-    found = [json.loads(path.read_text("utf-8")) for path in sorted((run / "done").glob("training-*.json"))]
-    if not found:
-        raise DataError(f"{run}: no trained model. Run notebook 03 (semcse run SPEC --only 03) first.")
-    if (run / "params.yaml").is_file():
-        from semcse.params import read
-
-        wanted = list(read(run).trainings())
-        found = sorted((m for m in found if m["name"] in wanted), key=lambda model: wanted.index(model["name"]))
-    return found
 
 
 def open_models(
@@ -121,55 +91,6 @@ def evaluate_model(
     return scores
 
 
-def write_index(run: Run, shown: Iterable[str], models: Iterable[str], missing: Iterable[str] = ()) -> Path:
-    """Record which models were measured, which of them notebooks 06 and 07 show, and which could not be had."""
-    index = {"shown": list(shown), "models": list(models), "missing": list(missing)}
-    return write_atomic(Path(run) / "embeddings" / "index.json", json.dumps(index, indent=2) + "\n")
-
-
-def stored_models(run: Run) -> list[str]:
-    """The models that notebooks 06 and 07 show: the base before, the trained models after training."""
-    return _index(run)["shown"]
-
-
-def measured_models(run: Run) -> list[str]:
-    """All models that notebook 04 measured, in its order."""
-    return _index(run)["models"]
-
-
-def clustering_papers(run: Run, most: int | None = None, seed: int = 0) -> pd.DataFrame:
-    """The clustering papers, training part first, or a random `most` of them; the index is the place in the arrays."""
-    from semcse.splits import load_splits
-
-    splits = load_splits(Path(run) / "papers")
-    parts = [splits.clustering_train.to_pandas(), splits.clustering_test.to_pandas()]
-    papers: pd.DataFrame = pd.concat(parts, ignore_index=True)[["corpus_id", "title", "field"]]
-    return papers if most is None or most >= len(papers) else papers.sample(most, random_state=seed).sort_index()
-
-
-def clustering_embeddings(run: Run, model: str) -> Embeddings:
-    """Embeddings (N, D) of title and abstract of all clustering papers, in the order of `clustering_papers`."""
-    return _stored(run, model, "clustering")
-
-
-def alignment_pairs(run: Run, model: str) -> tuple[Embeddings, Embeddings]:
-    """Embeddings (N, D) of the benchmark papers' titles and of their abstracts."""
-    return _stored(run, model, "titles"), _stored(run, model, "abstracts")
-
-
-def missing_models(run: Run) -> list[str]:
-    """Models that were asked for and could not be had."""
-    return _index(run)["missing"]
-
-
-def _index(run: Run) -> dict[str, list[str]]:
-    path = Path(run) / "embeddings" / "index.json"
-    if not path.is_file():
-        raise DataError(f"{run}: no embeddings. Run notebook 04 (semcse run SPEC --only 04) first.")
-    index: dict[str, list[str]] = json.loads(path.read_text("utf-8"))
-    return index
-
-
 def _named(model: Embedder, name: str) -> Embedder:
     return Embedder(name, model.encoder, model.metric, model.prefix)
 
@@ -215,14 +136,5 @@ def _store_arrays(run: Run, encode: benchmark.Encode, model: Embedder, splits: S
         "abstracts": list(splits.benchmark["abstract"]),
     }
     for name, texts in arrays.items():
-        with atomic_path(_array_path(run, model.name, name)) as temporary:
+        with atomic_path(array_path(run, model.name, name)) as temporary:
             np.save(temporary, encode(texts), allow_pickle=False)
-
-
-def _stored(run: Run, model: str, name: str) -> Embeddings:
-    vectors: Embeddings = np.load(_array_path(run, model, name), mmap_mode="r", allow_pickle=False)
-    return vectors
-
-
-def _array_path(run: Run, model: str, name: str) -> Path:
-    return Path(run) / "embeddings" / slug(model) / f"{name}.npy"

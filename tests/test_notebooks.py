@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from semcse import schema
 from semcse.cli import app
-from semcse.params import load
 from semcse.papers import load_papers
+from semcse.params import load
 from semcse.redraw import redraw
-from semcse.reports import benchmark_table
 from semcse.run import STAGES, RunError, execute_study, notebook_parameters, prepare, sources
+from semcse.views.benchmarks import benchmark_table
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -50,8 +50,8 @@ class DataSource:
         except (OSError, ValueError) as error:
             raise FileNotFoundError(
                 f"cannot read {spec['name']} ({spec['config']}, split {split}) from the hub: {error}. Without"
-                " a network, put a copy of the data set (about 24 GB for both in full; single configs suffice) into a folder and"
-                " pass it as root"
+                " a network, put a copy of the data set (about 24 GB for both in full; single configs suffice) into a"
+                " folder and pass it as root"
             ) from error
         yield from (dict(row) for row in stored)
 

@@ -55,8 +55,9 @@ class PlainWriter(Protocol):
 class Writer:
     """Base of the writers here. A subclass implements `continuations`.
 
-    `model` is stored with each row. `needs_paper` says that it looks at the paper and not only at the text. `redraws` says whether asking again can give another text. `rules` are the
-    limits for its texts. `settings` are the values on which its texts depend; with others, a job is another job.
+    `model` is stored with each row. `needs_paper` says that it looks at the paper and not only at the text. `redraws`
+    says whether asking again can give another text. `rules` are the limits for its texts. `settings` are the values
+    on which its texts depend; with others, a job is another job.
     """
 
     model: str = ""

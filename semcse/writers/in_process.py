@@ -16,7 +16,8 @@ from transformers import (
 from semcse.readers import DataError
 from semcse.sentences import first_sentence
 from semcse.writers.base import Continuation, Request, Writer
-from semcse.writers.sampling import SeededSampling, uniforms
+from semcse.writers.sampling import SeededSampling, pick, uniforms
+from semcse.writers.shared_prefix import build_trees, check_model, context_limit, generate
 
 
 class TransformersWriter(Writer):
@@ -26,6 +27,8 @@ class TransformersWriter(Writer):
     temperature, top_p: not stated in the paper; the defaults are those that Llama-3-8B's own generation settings have.
         Temperature 0 is greedy.
     max_new_tokens: limit of one continuation. batch_tokens: limit of prompts and continuations computed together.
+    shared_prefix: compute and store the paper once for all its continuations (see `shared_prefix.py`); without it every
+        continuation computes it anew, by `model.generate`. The texts are the same.
     chat: the request's text is a message to an instruction model, wrapped in its chat template.
     A continuation is a function of its request's seed, whatever else is written at the same time.
     """
@@ -41,6 +44,7 @@ class TransformersWriter(Writer):
         top_p: float = 0.9,
         max_new_tokens: int = 96,
         batch_tokens: int = 16384,
+        shared_prefix: bool = True,
         chat: bool = False,
         dtype: str = "auto",
         device: str | None = None,
@@ -54,7 +58,9 @@ class TransformersWriter(Writer):
         self.top_p = top_p
         self.max_new_tokens = max_new_tokens
         self.batch_tokens = batch_tokens
+        self.shared_prefix = shared_prefix
         self.chat = chat
+        self._checked = False
         self.stop_ids = _stop_ids(self.network, self.tokenizer)
 
     @property
@@ -66,11 +72,32 @@ class TransformersWriter(Writer):
     def continuations(self, requests: Sequence[Request]) -> list[Continuation]:
         """One continuation for each request, in order."""
         prompts = [self._encode(request) for request in requests]
-        answers: dict[int, Continuation] = {}
+        write = self._share if self.shared_prefix else self._repeat
+        return [self.finish(ids) for ids in write(prompts, requests)]
+
+    @torch.inference_mode()
+    def _share(self, prompts: list[list[int]], requests: Sequence[Request]) -> list[list[int]]:
+        if not self._checked:
+            check_model(self.network)
+            self._checked = True
+        uniform = uniforms([request.seed for request in requests], self.max_new_tokens).to(self.network.device)
+
+        def choose(numbers: torch.Tensor, steps: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+            return pick(logits, uniform[numbers, steps], self.temperature, self.top_p)
+
+        trees = build_trees(prompts, [str(request.paper.get("corpus_id")) for request in requests])
+        limits = {"max_new_tokens": self.max_new_tokens, "budget": self.batch_tokens}
+        written = generate(self.network, trees, choose, self.ended, **limits)
+        return [written[number] for number in range(len(requests))]
+
+    @torch.inference_mode()
+    def _repeat(self, prompts: list[list[int]], requests: Sequence[Request]) -> list[list[int]]:
+        """By `model.generate` on every full prompt: for models that cannot share, and to compare with."""
+        written: dict[int, list[int]] = {}
         for batch in _batches([len(prompt) + self.max_new_tokens for prompt in prompts], self.batch_tokens):
-            generated = self._generate([prompts[index] for index in batch], [requests[index].seed for index in batch])
-            answers.update(zip(batch, map(self.finish, generated), strict=True))
-        return [answers[index] for index in range(len(requests))]
+            rows = self._generate([prompts[index] for index in batch], [requests[index].seed for index in batch])
+            written.update(zip(batch, rows, strict=True))
+        return [written[number] for number in range(len(requests))]
 
     def _encode(self, request: Request) -> list[int]:
         text = request.text
@@ -78,7 +105,7 @@ class TransformersWriter(Writer):
             message = [{"role": "user", "content": text}]
             text = str(self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))
         ids: list[int] = self.tokenizer(text, add_special_tokens=not self.chat)["input_ids"]
-        limit = getattr(self.network.config, "max_position_embeddings", None)
+        limit = context_limit(self.network, self.shared_prefix)
         if limit is not None and len(ids) + self.max_new_tokens > limit:
             raise DataError(
                 f"corpus_id {request.paper.get('corpus_id')!r}: {len(ids)} prompt and {self.max_new_tokens} new "
@@ -87,7 +114,6 @@ class TransformersWriter(Writer):
             )
         return ids
 
-    @torch.inference_mode()
     def _generate(self, prompts: list[list[int]], seeds: list[int]) -> list[list[int]]:
         width = max(map(len, prompts))
         pad = self.stop_ids[0]

@@ -1,25 +1,30 @@
-"""The tables of a run, each made from its result records and saved under `tables/`; no model is needed."""
+"""Notebook 04: the semantic benchmark (Table 1, section 5.1)."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from semcse import published
-from semcse.evaluation import HEADLINE, measured_models, missing_models
+from semcse.figures import benchmark
 from semcse.performance import LOWER_IS_BETTER, performance
 from semcse.records import read_records, score_table
-from semcse.schema import SciRepEval
-from semcse.scirepeval.aggregate import aggregate, task_scores
-from semcse.scirepeval.results import scirepeval_results, scirepeval_settings
+from semcse.stored import HEADLINE, measured_models, missing_models, trained_models
 from semcse.tables import Better, Table, beside_paper, write_table
+from semcse.views.registry import Run, picture, table
 
-Run = str | os.PathLike[str]
+TASKS = {
+    "title_abstract": "title – abstract",
+    "abstract_segments": "abstract segments",
+    "query_matching": "query",
+    "clustering": "clustering",
+}
+MOST_FIELDS = 25
+"""Fields shown in a confusion map, the most frequent ones."""
 COLUMNS = {
     "title_abstract": "title_abstract",
     "abstract_segments": "abstract_segments",
@@ -36,6 +41,7 @@ LENGTHS = {"title_and_abstract": 1.542, "title": 3.0, "abstract": 1.801}
 """Mean rank among 900 papers that section 5.1 reports for each form of the paper."""
 
 
+@table("benchmarks")
 def benchmark_table(run: Run) -> Table:
     """The run's Table 1: four tasks with intervals and the Perf. score relative to the models in it."""
     records = [r for r in read_records(run) if r["task"] in COLUMNS and r["model"] in measured_models(run)]
@@ -54,6 +60,7 @@ def benchmark_table(run: Run) -> Table:
     )
 
 
+@table("benchmarks")
 def paper_benchmark_table(run: Run) -> Table:
     """Our models above the paper's twelve, each on its own benchmark papers."""
     ours = benchmark_table(run).frame.reindex(columns=[*COLUMNS.values()])
@@ -68,6 +75,7 @@ def paper_benchmark_table(run: Run) -> Table:
     )
 
 
+@table("benchmarks")
 def metrics_table(run: Run) -> Table:
     """Headline scores of each model under both metrics; `metric` is the model's own."""
     rows: dict[str, dict[str, Any]] = {}
@@ -82,10 +90,13 @@ def metrics_table(run: Run) -> Table:
     return write_table(frame[["metric", *order]], Path(run) / "tables", "metrics", decimals=3)
 
 
+@table("benchmarks")
 def length_table(run: Run) -> Table:
     """Section 5.1: mean rank of a summary's paper, given as title and abstract, title, or abstract."""
     rows: dict[str, dict[str, float]] = {"SemCSE (paper, 900 papers)": LENGTHS}
-    found = {(r["model"], r["task"]): r["scores"]["mean_rank"] for r in read_records(run)}
+    found = {
+        (r["model"], r["task"]): r["scores"]["mean_rank"] for r in read_records(run) if r["task"].startswith("length_")
+    }
     for model in measured_models(run):
         rows[model] = {name: found[model, f"length_{name}"] for name in LENGTHS if (model, f"length_{name}") in found}
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(LENGTHS)).rename_axis("model")
@@ -93,23 +104,51 @@ def length_table(run: Run) -> Table:
     return write_table(frame, Path(run) / "tables", "length_study", notes=notes)
 
 
-def scirepeval_table(run: Run, settings: SciRepEval | None = None) -> Table:
-    """Table 2: type averages of every model that has all tasks; the others are named in a footnote."""
-    individual = scirepeval_results(run, settings or scirepeval_settings(run))
-    whole = task_scores(individual, partial=True).notna().all(axis=1)
-    frame = aggregate(individual[individual["model"].isin(whole.index[whole])])
-    partial = [f"{name} lacks tasks and has no averages." for name in whole.index[~whole]]
-    better: dict[str, Better] = dict.fromkeys(frame.columns, "higher")
-    caption = "SciRepEval averages (as Table 2)"
-    return write_table(frame, Path(run) / "tables", "scirepeval", better=better, caption=caption, notes=partial)
+@picture("benchmarks")
+def benchmark_comparison(run: Run) -> Figure:
+    """Every model on the four tasks, with bootstrap intervals."""
+    rows = [
+        {
+            "task": TASKS[record["task"]],
+            "model": record["model"],
+            "value": record["scores"][HEADLINE[record["task"]]],
+            **dict(zip(("low", "high"), record["scores"][f"{HEADLINE[record['task']]}_interval"], strict=True)),
+        }
+        for record in _benchmark_records(run)
+    ]
+    lower = [TASKS[task] for task in TASKS if HEADLINE[task] == "mean_rank"]
+    return benchmark.model_comparison(pd.DataFrame(rows), lower)
 
 
-def geometry_table(run: Run) -> Table:
-    """Measures of the embedding spaces of base and trained models (notebook 07)."""
-    records = {record["model"]: record["scores"] for record in read_records(run, "geometry")}
-    frame = pd.DataFrame.from_dict(records, orient="index").drop(columns="explained_variance")
-    order = [name for name in measured_models(run) if name in frame.index]
-    return write_table(frame.loc[order].rename_axis("model"), Path(run) / "tables", "geometry", decimals=3)
+@picture("benchmarks")
+def rank_histograms(run: Run) -> Figure:
+    """Shares of ranks in growing bins for each matching task and model."""
+    parts = [
+        pd.DataFrame({"task": TASKS[r["task"]], "model": r["model"], "rank": r["scores"]["ranks"]})
+        for r in _benchmark_records(run)
+        if "ranks" in r["scores"]
+    ]
+    return benchmark.rank_histograms(pd.concat(parts, ignore_index=True))
+
+
+@picture("benchmarks")
+def field_confusion(run: Run) -> Figure:
+    """Fields among the neighbours of each field's papers, for the run's own model."""
+    name = trained_models(run)[0]["name"]
+    (record,) = [r for r in _benchmark_records(run) if (r["task"], r["model"]) == ("clustering", name)]
+    confusion = record["scores"]["confusion"]
+    counts = pd.DataFrame(confusion["counts"], index=confusion["labels"], columns=confusion["labels"], dtype=float)
+    asked = counts[counts.sum(axis=1) > 0]
+    most = asked.sum(axis=1).nlargest(MOST_FIELDS).index
+    shares = asked.div(asked.sum(axis=1), axis="index")
+    return benchmark.field_confusion(shares.reindex(index=most, columns=most))
+
+
+def _benchmark_records(run: Run) -> list[dict[str, Any]]:
+    """Records of the four tasks, in the order in which notebook 04 measured the models."""
+    order = measured_models(run)
+    records = [r for r in read_records(run) if r["task"] in TASKS and r["model"] in order]
+    return sorted(records, key=lambda r: (order.index(r["model"]), list(TASKS).index(r["task"])))
 
 
 def _intervals(records: list[dict[str, Any]]) -> pd.DataFrame:
@@ -119,11 +158,3 @@ def _intervals(records: list[dict[str, Any]]) -> pd.DataFrame:
         low, high = record["scores"][f"{HEADLINE[record['task']]}_interval"]
         rows.setdefault(record["model"], {}).update({f"{column}_low": low, f"{column}_high": high})
     return pd.DataFrame.from_dict(rows, orient="index")
-
-
-TABLES: Mapping[str, list[Any]] = {
-    "benchmarks": [benchmark_table, paper_benchmark_table, metrics_table, length_table],
-    "scirepeval": [scirepeval_table],
-    "pca": [geometry_table],
-}
-"""The tables of each stage."""

@@ -1,0 +1,44 @@
+"""Pictures and tables by stage, saved whenever they are made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from semcse.figures.style import save
+from semcse.tables import Table
+
+Run = str | os.PathLike[str]
+VIEWS: dict[str, list[Callable[[Run], Any]]] = {}
+"""What each stage shows, in the order of definition."""
+
+
+def picture(stage: str) -> Callable[[Callable[[Run], Figure]], Callable[[Run], Figure]]:
+    """Register a picture with its stage and save it as `figures/<function's name>` whenever it is drawn."""
+
+    def register(draw: Callable[[Run], Figure]) -> Callable[[Run], Figure]:
+        @wraps(draw)
+        def drawn(run: Run) -> Figure:
+            figure = draw(run)
+            save(figure, Path(run) / "figures", draw.__name__)
+            return figure
+
+        VIEWS.setdefault(stage, []).append(drawn)
+        return drawn
+
+    return register
+
+
+def table(stage: str) -> Callable[[Callable[[Run], Table]], Callable[[Run], Table]]:
+    """Register a table with its stage; tables save themselves under `tables/`."""
+
+    def register(make: Callable[[Run], Table]) -> Callable[[Run], Table]:
+        VIEWS.setdefault(stage, []).append(make)
+        return make
+
+    return register
