@@ -17,7 +17,10 @@ def tiny_tokenizer(padding_side: str = "left") -> PreTrainedTokenizerFast:
     core.decoder = decoders.ByteLevel()
     alphabet = [*map(chr, range(33, 127)), "Ġ", "Ċ"]
     core.train_from_iterator(
-        [TEXT], trainers.BpeTrainer(vocab_size=300, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet)
+        [TEXT],
+        trainers.BpeTrainer(
+            vocab_size=300, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet, show_progress=False
+        ),
     )
     core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
     return PreTrainedTokenizerFast(
