@@ -7,7 +7,7 @@ The paper does not say which side queries which: here the title looks for its ab
 the query and the summary for the paper.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ __all__ = [
     "clustering",
     "length_study",
     "paper_text",
+    "papers_by_id",
     "performance",
     "placed_performance",
     "query_matching",
@@ -198,6 +199,19 @@ def clustering(
         "corpus_ids": [paper["corpus_id"] for paper in asked],
         "shares": shares.tolist(),
     }
+
+
+def papers_by_id(papers: Iterable[Paper], ids: Sequence[Any]) -> list[Paper]:
+    """The papers of a recorded list of ids, in its order, so that a benchmark can be rebuilt from ids alone.
+
+    Raises ValueError with the first ids that `papers` lacks, or that stand in the list twice.
+    """
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"{len(ids) - len(set(ids))} ids stand in the list twice")
+    known = {paper["corpus_id"]: paper for paper in papers}
+    if missing := [paper_id for paper_id in ids if paper_id not in known]:
+        raise ValueError(f"{len(missing)} of {len(ids)} papers are not in this corpus, e.g. {missing[:3]}")
+    return [known[paper_id] for paper_id in ids]
 
 
 def split_labelled(

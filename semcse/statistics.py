@@ -1,5 +1,6 @@
 """Bootstrap intervals of means and of paired differences."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,25 @@ def paired_bootstrap(
         "equal": float(np.mean(difference == 0)),
         "n": len(difference),
     }
+
+
+def compare_results(
+    first: Mapping[str, Any], second: Mapping[str, Any], level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Any]:
+    """`paired_bootstrap` of two records of the same benchmark task, matched by corpus_id.
+
+    Ranks (lower is better) or, for clustering, shares of neighbours (then `better` counts papers where the first is
+    lower, that is worse). Raises ValueError where the tasks, the papers or the pools of candidates differ.
+    """
+    for key in ("task", "candidates"):
+        if first[key] != second[key]:
+            raise ValueError(f"the records differ in {key}: {first[key]} and {second[key]}")
+    kind = "shares" if "shares" in first else "ranks"
+    ours = dict(zip(first["corpus_ids"], first[kind], strict=True))
+    theirs = dict(zip(second["corpus_ids"], second[kind], strict=True))
+    if ours.keys() != theirs.keys():
+        raise ValueError(f"{len(ours.keys() ^ theirs.keys())} papers are in one of the two records only")
+    return paired_bootstrap(list(ours.values()), [theirs[paper] for paper in ours], level, resamples, seed)
 
 
 def seed_spread(scores: npt.ArrayLike) -> dict[str, float]:

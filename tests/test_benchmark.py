@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from semcse import benchmark, published, statistics
+from semcse import benchmark, published, statistics, transfer
 from semcse.benchmark import (
     abstract_segments,
     clustering,
     length_study,
     paper_text,
+    papers_by_id,
     performance,
     placed_performance,
     query_matching,
@@ -201,3 +202,48 @@ def test_statistics_errors():
     with pytest.raises(ValueError, match="two seeds"):
         statistics.seed_spread([1.0])
     assert statistics.seed_spread([1.0, 3.0]) == {"mean": 2.0, "std": pytest.approx(2**0.5), "seeds": 2.0}
+
+
+def test_results_are_compared_paper_by_paper():
+    first = {"task": "t", "candidates": 9, "corpus_ids": [1, 2, 3], "ranks": [1, 5, 9]}
+    second = {"task": "t", "candidates": 9, "corpus_ids": [3, 1, 2], "ranks": [8, 1, 3]}
+    result = statistics.compare_results(first, second)
+    assert (result["difference"], result["equal"], result["better"]) == (1.0, pytest.approx(1 / 3), 0.0)
+    for change, message in (
+        ({"task": "u"}, "differ in task"),
+        ({"candidates": 8}, "differ in candidates"),
+        ({"corpus_ids": [1, 2, 4]}, "2 papers are in one"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            statistics.compare_results({**first, **change}, second)
+    shares = {"task": "c", "candidates": 9, "corpus_ids": [1, 2], "shares": [0.2, 0.4]}
+    assert statistics.compare_results(shares, shares)["equal"] == 1
+
+
+def test_a_benchmark_is_rebuilt_from_its_ids():
+    assert [paper["corpus_id"] for paper in papers_by_id(PAPERS, [12, 10])] == [12, 10]
+    with pytest.raises(ValueError, match=r"1 of 2 papers .*\[99\]"):
+        papers_by_id(PAPERS, [12, 99])
+    with pytest.raises(ValueError, match="twice"):
+        papers_by_id(PAPERS, [12, 12])
+
+
+def test_domains_compare_in_pools_of_one_size():
+    sources = ["x"] * 6 + ["y"] * 4 + ["z"] * 2 + [None]
+    papers = [{**paper(i, f"At {i} we look", i, i), "source": source} for i, source in enumerate(sources)]
+    pools, left_out = transfer.equal_pools(papers, size=4, seed=1)
+    assert {name: len(pool) for name, pool in pools.items()} == {"x": 4, "y": 4}
+    assert left_out == {"z": 2, "none": 1}
+    assert transfer.equal_pools(papers, size=4, seed=1)[0] == pools
+    assert transfer.equal_pools(papers, size=4, seed=2)[0]["x"] != pools["x"]
+    smallest, _ = transfer.equal_pools(papers)
+    assert [len(pool) for pool in smallest.values()] == [2, 2, 2]
+    results = transfer.across_domains(first_number, pools)
+    table = transfer.domain_table({"line": results})
+    assert list(table["mean_rank"]) == [1.0] * 4
+    assert set(table["domain"]) == {"x", "y"}
+    assert set(table["pool"]) == {4}
+    with pytest.raises(ValueError, match="no pools of 9 papers by 'source'"):
+        transfer.equal_pools(papers, size=9)
+    with pytest.raises(ValueError, match="no pools"):
+        transfer.equal_pools(papers, key="field")
