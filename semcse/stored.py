@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from semcse.files import write_atomic
+from semcse.queries import load_queries
 from semcse.readers import DataError
 from semcse.records import slug
 from semcse.splits import load_splits
@@ -43,6 +44,14 @@ def trained_models(run: Run) -> list[dict[str, Any]]:
         wanted = list(read(run).trainings())
         found = sorted((m for m in found if m["name"] in wanted), key=lambda model: wanted.index(model["name"]))
     return found
+
+
+def stored_queries(run: Run) -> dict[Any, str]:
+    """The benchmark's queries by corpus_id; empty where notebook 02 was told to write none."""
+    path = Path(run) / "done" / "summaries.json"
+    if not path.is_file():
+        raise DataError(f"{run}: no summaries. Run notebook 02 (semcse run SPEC --only 02) first.")
+    return load_queries(Path(run) / "queries") if json.loads(path.read_text("utf-8"))["queries"] else {}
 
 
 def write_index(run: Run, shown: Iterable[str], models: Iterable[str], missing: Iterable[str] = ()) -> Path:
