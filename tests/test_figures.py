@@ -15,6 +15,7 @@ from matplotlib.transforms import Bbox
 
 from semcse import figures
 from semcse.figures import style
+from semcse.figures.space import apart
 
 ALL_MODELS = [
     "SciBERT", "SciDeBERTa", "SPECTER", "SciNCL", "SPECTER2 base", "SPECTER2 proximity", "all-MiniLM-L6-v2", "jina-v2",
@@ -307,6 +308,24 @@ def test_every_paper_is_a_point_in_every_panel() -> None:
         assert sum(len(group.get_offsets()) for group in axes.collections) == 200
     with pytest.raises(ValueError, match="panel 'a'"):
         figures.tsne_panels({"a": points()[:5]}, names)
+
+
+def test_fields_have_numbers_where_colours_repeat() -> None:
+    few, many = (figures.tsne_panels({"a": points()}, labels(), most=most) for most in (7, 8))
+    assert [text.get_text() for text in few.axes[0].texts] == []
+    assert [text.get_text() for text in many.axes[0].texts] == [str(i) for i in range(1, 9)]
+    assert [text.get_text() for text in many.legends[0].get_texts()][:2] == ["1 Biology", "2 Business"]
+
+
+@pytest.mark.parametrize("count", [2, 10, 20])
+def test_boxes_are_moved_apart(count: int) -> None:
+    start = rng().normal(size=(count, 2)) * 0.1
+    start[1] = start[0]
+    moved = apart(start, (0.14, 0.12))
+    free = (np.abs(moved[:, None] - moved) >= np.array([0.14, 0.12]) - 1e-6).any(axis=2)
+    assert free[~np.eye(count, dtype=bool)].all()
+    far = np.arange(2 * count).reshape(count, 2) * 1.0
+    np.testing.assert_allclose(apart(far, (0.14, 0.12)), far, atol=1e-6)
 
 
 def test_missing_columns_and_empty_tables_are_errors() -> None:

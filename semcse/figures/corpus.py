@@ -47,7 +47,7 @@ def abstract_lengths(papers: pd.DataFrame, bins: int = 40) -> Figure:
     median = float(papers["words"].median())
     axes.axvline(median, color="black", linestyle="--", linewidth=0.8, label=f"median {median:.0f}")
     axes.set(xlabel="words in the abstract", ylabel="papers")
-    axes.legend()
+    axes.legend(loc="upper right")
     return figure
 
 

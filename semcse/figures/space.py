@@ -1,15 +1,17 @@
 """The embedding space as pictures: t-SNE panels (Figure 1), explained variance (Figure 2), and its measures."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from semcse.figures.style import (
+    COLOURS,
     COLUMN,
     GREY,
     PAGE,
@@ -26,6 +28,9 @@ from semcse.figures.style import (
 
 Points = NDArray[np.floating]
 
+NUMBER_SIZE = (0.15, 0.13)
+"""Room for two digits on a panel, inches."""
+
 
 @styled
 def tsne_panels(panels: Mapping[str, Points], fields: Sequence[str | None], most: int = 21) -> Figure:
@@ -33,30 +38,20 @@ def tsne_panels(panels: Mapping[str, Points], fields: Sequence[str | None], most
 
     `panels` maps a title to points (N, 2), aligned beforehand if wanted (`projection.procrustes`); `fields`
     (N,) are the papers' fields. Beyond the `most` common fields, and without a field (None), points are small
-    and grey.
+    and grey. Where colours have to repeat, each field has a number too, in the legend and amid its papers.
     """
-    names = pd.Series(list(fields), dtype=object)
+    names = pd.Series([None if pd.isna(name) else str(name) for name in fields], dtype=object)
     for title, points in panels.items():
         if points.shape != (len(names), 2):
-            raise ValueError(
-                f"panel {title!r} has shape {points.shape}, expected ({len(names)}, 2) as there are fields"
-            )
-    shown = sorted(str(name) for name in names.value_counts().index[:most])
+            raise ValueError(f"panel {title!r} has shape {points.shape}, the fields need ({len(names)}, 2)")
+    shown = sorted(names.value_counts().index[:most])
     style: dict[str, Look] = {str(name): look for name, look in field_looks(shown).items()}
-    across = 2 if len(panels) in (2, 4) else min(3, len(panels))
-    down = -(-len(panels) // across)
-    width = PAGE if across > 1 else 4.5
-    legend = 0.16 * -(-len(shown) // 4) + 0.15
-    fits = ((PAGE_HEIGHT - legend) / down - 0.2) / (width / across)
-    shape = min(_panel_shape(panels.values()), fits)
-    figure = new_figure(width, (width / across * shape + 0.2) * down + legend)
-    axes_list = figure.subplots(down, across, squeeze=False).ravel()
-    for axes, (title, points) in zip(axes_list, panels.items(), strict=False):
-        _scatter(axes, points, names, style, 18_000 / len(points) / across)
-        axes.set_box_aspect(shape)
+    figure, axes_list, inches = _panel_grid(panels, entries=len(shown) + 1)
+    for axes, (title, points) in zip(axes_list, panels.items(), strict=True):
+        _scatter(axes, points, names, style, 2600 * inches[0] / len(points))
+        if len(style) > len(COLOURS):
+            _numbers(axes, points, names, list(style), inches)
         axes.set_title(title)
-    for axes in axes_list[len(panels) :]:
-        axes.remove()
     _field_legend(figure, axes_list[0], style, bool((~names.isin(shown)).any()))
     return figure
 
@@ -115,9 +110,24 @@ def alignment_uniformity(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _panel_shape(panels: Iterable[Points]) -> float:
-    """Height over width that suits all panels, so that little of the page stays empty."""
-    return float(np.clip(max(np.ptp(points[:, 1]) / np.ptp(points[:, 0]) for points in panels), 0.6, 1.2))
+def _panel_grid(panels: Mapping[str, Points], entries: int) -> tuple[Figure, list[Axes], tuple[float, float]]:
+    """A figure with equal axes for all panels and room for the legend; also the axes' width and height in inches.
+
+    The axes have the shape of the points, within reason, so that little of the page stays empty.
+    """
+    across = 2 if len(panels) in (2, 4) else min(3, len(panels))
+    down = -(-len(panels) // across)
+    page = PAGE if across > 1 else 4.5
+    width, legend = page / across, 0.16 * -(-entries // (4 if across > 1 else 2)) + 0.2
+    shapes = [np.ptp(points[:, 1]) / np.ptp(points[:, 0]) for points in panels.values()]
+    height = min(width * float(np.clip(max(shapes), 0.6, 1.2)), (PAGE_HEIGHT - legend) / down - 0.2)
+    figure = new_figure(page, (height + 0.2) * down + legend)
+    every = list(figure.subplots(down, across, squeeze=False).ravel())
+    for axes in every:
+        axes.set_box_aspect(height / width)
+    for axes in every[len(panels) :]:
+        axes.remove()
+    return figure, every[: len(panels)], (width, height)
 
 
 def _scatter(axes: Axes, points: Points, names: pd.Series, style: Mapping[str, Look], area: float) -> None:
@@ -138,8 +148,37 @@ def _scatter(axes: Axes, points: Points, names: pd.Series, style: Mapping[str, L
     axes.spines[:].set_color("#BBBBBB")
 
 
+def _numbers(axes: Axes, points: Points, names: pd.Series, fields: Sequence[str], inches: tuple[float, float]) -> None:
+    """The fields' numbers at the medians of their papers, moved apart where they would overlap."""
+    unit = 0.9 * float(np.min(np.array(inches) / np.ptp(points, axis=0)))
+    middles = np.array([np.median(points[(names == field).to_numpy()], axis=0) for field in fields])
+    for number, (x, y) in enumerate(apart(middles * unit, NUMBER_SIZE) / unit, 1):
+        text = axes.text(x, y, str(number), ha="center", va="center", fontsize=6.5, fontweight="bold")
+        text.set_path_effects([withStroke(linewidth=1.8, foreground="white")])
+
+
+def apart(centres: Points, size: tuple[float, float], rounds: int = 1000) -> Points:
+    """Centres (N, 2) of N boxes of `size` (width, height), pushed to where no two of them overlap.
+
+    Each round moves every overlapping pair apart along the axis that needs less, and it stops when there is
+    none, or after `rounds`. Boxes that overlap no other stay in place.
+    """
+    centres = centres.astype(np.float64) + np.arange(len(centres))[:, None] * 1e-9  # equal centres need a direction
+    for _ in range(rounds):
+        gaps = centres[:, None] - centres
+        missing = np.array(size) - np.abs(gaps)
+        overlapping = (missing > 1e-9).all(axis=2) & ~np.eye(len(centres), dtype=bool)
+        if not overlapping.any():
+            break
+        along = missing[..., 1] < missing[..., 0]
+        chosen = np.stack([~along, along], axis=2) & overlapping[..., None]
+        centres = centres + 0.25 * np.where(chosen, np.sign(gaps) * (missing + 1e-5), 0.0).sum(axis=1)
+    return centres
+
+
 def _field_legend(figure: Figure, axes: Axes, style: Mapping[str, Look], rest: bool) -> None:
-    entries = dict(style)
+    numbered = len(style) > len(COLOURS)
+    entries = {f"{i} {name}" if numbered else name: look for i, (name, look) in enumerate(style.items(), 1)}
     if rest:
         entries["other or none"] = Look(GREY, "o")
     if not entries:
