@@ -108,6 +108,7 @@ def announce(result: TaskResult) -> None:
     """Warn about a failed task and about documents that were dropped."""
     if "error" in result.metrics:
         warnings.warn(f"{result.name} failed: {result.metrics['error']}", stacklevel=3)
+        return
     gone = {what: n for what, n in result.counts.items() if what.endswith("_without_embedding") and n}
     if gone:
         listed = ", ".join(f"{n} of {result.counts[w.removesuffix('_without_embedding')]} {w}" for w, n in gone.items())

@@ -129,5 +129,7 @@ def _best(grid: Sequence[float], scores: Sequence[float]) -> float:
 
 
 def _run(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> list[Result]:
-    with ThreadPoolExecutor(max(1, workers)) as pool:
+    if workers <= 1:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(function, items))
