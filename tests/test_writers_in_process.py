@@ -12,8 +12,9 @@ from semcse.cleaning import Rules
 from semcse.prompts import PROMPTS, continuation_prompt
 from semcse.readers import DataError
 from semcse.summaries import generate_summaries, load_summaries
-from semcse.writers import Request, TransformersWriter
+from semcse.writers import Request
 from semcse.writers.base import continuation_seed
+from semcse.writers.in_process import TransformersWriter
 from semcse.writers.sampling import HEAD, pick, uniforms
 from semcse.writers.shared_prefix import build_trees, check_model, generate
 

@@ -21,8 +21,8 @@ class OpenAIWriter(Writer):
     temperature, top_p, max_new_tokens: as in TransformersWriter. The seed of a request goes to the server, which may
         or may not heed it: texts are stored as data and not expected to come again.
     concurrency: papers asked for at the same time; the prompts of a paper follow each other, so that a server's prefix
-        cache serves all but the first. With `many`, all draws of a prompt are one request (`n`), which most servers
-        compute with one prefill; servers that know no `n` are asked once for each draw.
+        cache serves all but the first. All draws of a prompt are one request (`n`), which most servers compute with one
+        prefill; a server that gives fewer is asked again for the others.
     retries, timeout: for each request; seconds. Retried with growing waits: timeouts, refused connections, 429, 5xx.
     The key is read from the environment variable OPENAI_API_KEY and nowhere else; without it "none" is sent.
     """
@@ -36,7 +36,6 @@ class OpenAIWriter(Writer):
         top_p: float = 0.9,
         max_new_tokens: int = 96,
         chat: bool = False,
-        many: bool = True,
         concurrency: int = 16,
         retries: int = 6,
         timeout: float = 120.0,
@@ -47,7 +46,6 @@ class OpenAIWriter(Writer):
         self.top_p = top_p
         self.max_new_tokens = max_new_tokens
         self.chat = chat
-        self.many = many
         self.concurrency = concurrency
         key = os.environ.get(KEY_VARIABLE) or "none"
         self.client = OpenAI(base_url=base_url, api_key=key, max_retries=retries, timeout=timeout)
@@ -76,10 +74,11 @@ class OpenAIWriter(Writer):
 
     def _paper(self, requests: Sequence[Request], indices: Sequence[int]) -> dict[int, Continuation]:
         answers: dict[int, Continuation] = {}
-        for same in _grouped(indices, lambda index: requests[index].text):
-            for part in [same] if self.many else [[index] for index in same]:
-                choices = self._ask(requests[part[0]].text, len(part), requests[part[0]].seed)
-                answers.update(zip(part, choices, strict=True))
+        for left in _grouped(indices, lambda index: requests[index].text):
+            while left:
+                choices = self._ask(requests[left[0]].text, len(left), requests[left[0]].seed)
+                answers.update(zip(left, choices, strict=False))
+                left = left[len(choices) :]
         return answers
 
     def _ask(self, text: str, n: int, seed: int) -> list[Continuation]:
@@ -100,10 +99,12 @@ class OpenAIWriter(Writer):
                 texts = [(choice.text, choice.finish_reason) for choice in response.choices]
         except (APIStatusError, APIConnectionError) as error:
             raise DataError(self._explain(error)) from error
-        if len(texts) != n:
-            raise DataError(f"{self.base_url}: asked for {n} continuations, got {len(texts)}. Set `many` to false.")
+        if not texts:
+            raise DataError(
+                f"{self.base_url}: asked for {n} continuations, got none. Is this an OpenAI-compatible server?"
+            )
         tokens = getattr(response.usage, "completion_tokens", 0) or 0
-        return [self._finish(str(text or ""), reason, tokens // n) for text, reason in texts]
+        return [self._finish(str(text or ""), reason, tokens // len(texts)) for text, reason in texts]
 
     def _finish(self, text: str, reason: str | None, tokens: int) -> Continuation:
         sentence, complete = first_sentence(text)
