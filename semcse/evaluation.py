@@ -19,7 +19,7 @@ from semcse.models import Embedder, ModelUnavailable, open_model
 from semcse.records import slug, write_record
 from semcse.schema import Benchmarks
 from semcse.splits import Splits
-from semcse.stored import HEADLINE, Run, array_path
+from semcse.stored import HEADLINE, Run, array_path, space_papers
 
 Task = Callable[..., dict[str, Any]]
 
@@ -129,9 +129,8 @@ def _length_study(
 
 
 def _store_arrays(run: Run, encode: benchmark.Encode, model: Embedder, splits: Splits) -> None:
-    clustering = [*splits.clustering_train, *splits.clustering_test]
     arrays = {
-        "clustering": [benchmark.paper_text(paper, model.separator) for paper in clustering],
+        "space": [benchmark.paper_text(paper, model.separator) for paper in space_papers(splits)],
         "titles": list(splits.benchmark["title"]),
         "abstracts": list(splits.benchmark["abstract"]),
     }

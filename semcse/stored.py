@@ -16,7 +16,7 @@ from semcse.files import write_atomic
 from semcse.queries import load_queries
 from semcse.readers import DataError
 from semcse.records import slug
-from semcse.splits import load_splits
+from semcse.splits import Splits, load_splits
 
 Run = str | os.PathLike[str]
 Embeddings = npt.NDArray[np.float32]
@@ -75,17 +75,23 @@ def missing_models(run: Run) -> list[str]:
     return _index(run)["missing"]
 
 
-def clustering_papers(run: Run, most: int | None = None, seed: int = 0) -> pd.DataFrame:
-    """The clustering papers, training part first, or a random `most` of them; the index is the place in the arrays."""
-    splits = load_splits(Path(run) / "papers")
-    parts = [splits.clustering_train.to_pandas(), splits.clustering_test.to_pandas()]
-    papers: pd.DataFrame = pd.concat(parts, ignore_index=True)[["corpus_id", "title", "field"]]
+def space_papers(splits: Splits) -> list[dict[str, Any]]:
+    """The papers whose space notebooks 06 and 07 look at: the clustering papers, training part first.
+
+    A run without clustering papers shows its benchmark papers.
+    """
+    return [*splits.clustering_train, *splits.clustering_test] or list(splits.benchmark)
+
+
+def shown_papers(run: Run, most: int | None = None, seed: int = 0) -> pd.DataFrame:
+    """`space_papers` with corpus_id, title, field, or a random `most` of them; the index is the place in the arrays."""
+    papers = pd.DataFrame(space_papers(load_splits(Path(run) / "papers")))[["corpus_id", "title", "field"]]
     return papers if most is None or most >= len(papers) else papers.sample(most, random_state=seed).sort_index()
 
 
-def clustering_embeddings(run: Run, model: str) -> Embeddings:
-    """Embeddings (N, D) of title and abstract of all clustering papers, in the order of `clustering_papers`."""
-    return _stored(run, model, "clustering")
+def space_embeddings(run: Run, model: str) -> Embeddings:
+    """Embeddings (N, D) of title and abstract of `space_papers`, in their order."""
+    return _stored(run, model, "space")
 
 
 def alignment_pairs(run: Run, model: str) -> tuple[Embeddings, Embeddings]:

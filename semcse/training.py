@@ -124,7 +124,7 @@ def _trainer(
     trainer = ContrastiveTrainer(
         model,
         training_arguments(settings, study.seed, study.folder, resumed=last is not None),
-        PairStream(sampler, encoder.tokenizer, settings.max_length, _group_rows(settings)),
+        PairStream(sampler, encoder.tokenizer, min(settings.max_length, encoder.max_length), _group_rows(settings)),
         objective(settings),
         scores,
         encoder,

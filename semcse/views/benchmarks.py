@@ -33,7 +33,7 @@ COLUMNS = {
 }
 """Our task: the paper's column of Table 1."""
 BETTER: dict[str, Better] = {
-    **{column: "lower" if column in LOWER_IS_BETTER else "higher" for column in COLUMNS.values()},
+    **{column: "lower" if LOWER_IS_BETTER[column] else "higher" for column in COLUMNS.values()},
     "perf": "higher",
 }
 DECIMALS = {"title_abstract": 2, "abstract_segments": 2, "query": 2, "clustering": 3, "perf": 3}

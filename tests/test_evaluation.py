@@ -1,0 +1,157 @@
+"""Models measured in a run: records, stored arrays, what is missing, and that the seed decides the numbers."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from tiny import tiny_bert, tiny_tokenizer
+
+from semcse import benchmark
+from semcse.evaluation import all_texts, evaluate_model, open_models
+from semcse.papers import load_papers
+from semcse.params import load
+from semcse.queries import generate_queries
+from semcse.readers import DataError
+from semcse.records import mark_done, read_records
+from semcse.schema import Benchmarks
+from semcse.splits import sample
+from semcse.stored import (
+    alignment_pairs,
+    measured_models,
+    missing_models,
+    shown_papers,
+    space_embeddings,
+    stored_models,
+    stored_queries,
+    trained_models,
+    write_index,
+)
+from semcse.summaries import generate_summaries, load_summaries, training_records
+from semcse.training import train
+from semcse.writers.choice import make_query_writer, make_summary_writer
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    folder = tiny_bert(tmp_path_factory.mktemp("base") / "tiny-bert")
+    words = Counter(word for text in load_papers("demo")["abstract"] for word in text.lower().split() if word.isalpha())
+    tiny_tokenizer([word for word, _ in words.most_common(500)][100:]).save_pretrained(folder)
+    return folder
+
+
+def study(folder, base, seed=0):
+    small = {"training": 24, "validation": 10, "benchmark": 20, "clustering": 30}
+    sizes = [f"sampling.{name}={size}" for name, size in small.items()]
+    steps = ["training.batch_size=8", "training.max_steps=4", "training.warmup_steps=1", "training.evaluate_every=2"]
+    return load("demo", [*sizes, *steps, f"training.base={base}", f"folder={folder}", f"seed={seed}"])
+
+
+def finished(folder, base, seed=0):
+    """A run as the notebooks make it, without notebooks."""
+    settings = study(folder, base, seed)
+    splits = sample(settings.sampling, seed)
+    splits.save(folder / "papers", seed)
+    papers = [*splits.training, *splits.validation]
+    generate_summaries(papers, make_summary_writer(settings.summaries, papers), folder / "summaries", draws=1)
+    generate_queries(splits.benchmark, make_query_writer(settings.summaries, papers), folder / "queries")
+    summaries = load_summaries(folder / "summaries")
+    mark_done(folder, "summaries", {"queries": len(splits.benchmark)})
+    records, _ = training_records(papers, summaries)
+    model = train(settings, records[:24], records[24:])
+    facts = {"folder": str(model), "base": "tiny", "base_path": str(base), "pooling": "cls", "metric": "cosine"}
+    mark_done(folder, "training-SemCSE_cosine", {"name": "SemCSE_cosine", **facts})
+    asked = Benchmarks(models=["TF-IDF", "SPECTER2 proximity"], bootstrap=50)
+    by_paper = summaries.groupby("corpus_id")["text"].agg(list).to_dict()
+    queries = stored_queries(folder)
+    models, missing = open_models(trained_models(folder), asked, all_texts(splits, queries, by_paper))
+    for embedder in models.values():
+        evaluate_model(folder, embedder, splits, queries, by_paper, asked, seed)
+    write_index(folder, ["tiny", "SemCSE_cosine"], models, missing)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, base):
+    return finished(tmp_path_factory.mktemp("run"), base)
+
+
+def scores(run):
+    return {(r["model"], r["task"]): r["scores"] for r in read_records(run)}
+
+
+def test_every_model_has_every_task(run):
+    tasks = {"title_abstract", "abstract_segments", "query_matching", "clustering"}
+    tasks |= {f"length_{part}" for part in ("title_and_abstract", "title", "abstract")}
+    assert set(scores(run)) == {(model, task) for model in ("tiny", "SemCSE_cosine", "TF-IDF") for task in tasks}
+    assert (measured_models(run), stored_models(run)) == (
+        ["tiny", "SemCSE_cosine", "TF-IDF"],
+        ["tiny", "SemCSE_cosine"],
+    )
+    assert missing_models(run) == ["SPECTER2 proximity"]
+
+
+def test_training_changed_the_model(run):
+    before, after = (scores(run)[model, "abstract_segments"]["ranks"] for model in ("tiny", "SemCSE_cosine"))
+    assert before != after
+
+
+def test_stored_arrays_give_the_recorded_scores(run):
+    papers = shown_papers(run)
+    X = space_embeddings(run, "SemCSE_cosine")
+    assert len(papers) == len(X) == 30
+    X = X.astype(np.float64)
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    similarity = unit[18:] @ unit[:18].T
+    nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :5]
+    fields = papers["field"].to_numpy()
+    purity = np.mean(fields[:18][nearest] == fields[18:, None])
+    assert purity == pytest.approx(scores(run)["SemCSE_cosine", "clustering"]["purity"])
+    titles, abstracts = alignment_pairs(run, "SemCSE_cosine")
+    distances = np.linalg.norm(
+        titles[:, None] / np.linalg.norm(titles, axis=1)[:, None, None]
+        - (abstracts / np.linalg.norm(abstracts, axis=1, keepdims=True))[None],
+        axis=2,
+    )
+    own = np.diag(distances)[:, None]
+    ranks = (distances < own - 1e-6).sum(1) + 1
+    assert np.abs(ranks - scores(run)["SemCSE_cosine", "title_abstract"]["ranks"]).max() <= 1
+
+
+def test_the_same_seed_gives_the_same_scores_and_another_does_not(run, base, tmp_path):
+    assert scores(finished(tmp_path / "again", base)) == scores(run)
+    other = scores(finished(tmp_path / "other", base, seed=1))
+    assert other["SemCSE_cosine", "title_abstract"]["ranks"] != scores(run)["SemCSE_cosine", "title_abstract"]["ranks"]
+
+
+def test_a_sample_of_the_clustering_papers_keeps_their_places(run):
+    everything, some = shown_papers(run), shown_papers(run, most=12, seed=3)
+    assert len(some) == 12
+    assert some.equals(everything.loc[some.index])
+
+
+def test_what_is_missing_is_said_with_the_notebook_to_run(tmp_path):
+    for ask, number in ((trained_models, "03"), (stored_models, "04"), (stored_queries, "02")):
+        with pytest.raises(DataError, match=f"Run notebook {number}"):
+            ask(tmp_path)
+
+
+def test_a_run_without_queries_or_clustering_papers_has_no_such_task(base, tmp_path):
+    settings = study(tmp_path, base)
+    splits = sample(settings.sampling.model_copy(update={"clustering": 0}), 0)
+    facts = [
+        {"name": "m", "folder": str(base), "base": "b", "base_path": str(base), "pooling": "cls", "metric": "cosine"}
+    ]
+    models, _ = open_models(facts, Benchmarks(bootstrap=10), ["one text", "two texts"])
+    summaries = {paper["corpus_id"]: ["a summary of it"] for paper in splits.validation}
+    found = evaluate_model(tmp_path, models["m"], splits, {}, summaries, Benchmarks(bootstrap=10), seed=0)
+    assert set(found) == {"title_abstract", "abstract_segments"}
+    assert json.loads(next((tmp_path / "results").glob("title*")).read_text())["also"]["euclidean"] >= 1
+
+
+def test_texts_are_listed_once_and_none_is_empty(base, tmp_path):
+    splits = sample(study(tmp_path, base).sampling, 0)
+    texts = all_texts(splits, {1: "a query"}, {1: ["a summary", "a query"]})
+    assert len(texts) == len(set(texts))
+    assert {"a query", "a summary"} <= set(texts)
+    assert benchmark.paper_text({"title": "T", "abstract": "A"}, "[SEP]") == "T [SEP] A"
