@@ -106,7 +106,7 @@ def test_shared_and_repeated_prefix_give_the_same(
     shared = TransformersWriter(model, tokenizer, **options).continuations(requests)
     plain = TransformersWriter(model, tokenizer, **options, shared_prefix=False, batch_tokens=3000)
     assert shared == plain.continuations(requests)
-    assert len({answer.tokens for answer in shared}) > 1
+    assert temperature == 0 or len({answer.tokens for answer in shared}) > 1
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 700, 100_000])
