@@ -58,23 +58,28 @@ class ShortTextAttention(DisentangledSelfAttention):
         relative_pos: Tensor | None = None,
         rel_embeddings: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """States (N, L, D) to context (N, L, D); the mask is (N, 1, L, L)."""
+        """States (N, L, D) to context (N, Q, D) of all tokens or of the first; the mask is (N, 1, Q, L)."""
         if relative_pos is not None or rel_embeddings is None:
             raise ValueError("relative_pos cannot be given here; load the model without semcse.deberta.speed_up")
         length, heads = hidden_states.shape[1], self.num_attention_heads
-        asked = hidden_states if query_states is None else query_states
-        if asked.shape[1] != length:
-            raise ValueError("queries and keys of different lengths need the attention of transformers")
+        asking = hidden_states if query_states is None else query_states
+        if asking.shape[1] not in (1, length):
+            raise ValueError("queries must be all tokens or the first; for others use the attention of transformers")
         rows = self.pos_dropout(rel_embeddings[self._reached(length, rel_embeddings.device)])
         scale = 1 / float(torch.tensor(3.0 * self.attention_head_size).sqrt())  # in float32, as the reference
-        query = _heads(self.query_proj(asked) * scale, heads)
+        query = _heads(self.query_proj(asking) * scale, heads)
         key = _heads(self.key_proj(hidden_states), heads)
-        scores = query @ key.mT + _shifted(query @ self._position_keys(rows))
-        scores = scores + _shifted(key @ self._position_queries(rows.flip(0), scale)).mT
+        if asking.shape[1] == length:
+            scores = query @ key.mT + _shifted(query @ self._position_keys(rows).mT)
+            scores = scores + _shifted(key @ self._position_queries(rows.flip(0), scale).mT).mT
+        else:
+            ahead = rows[length - 1 :]  # keys as seen from the first token
+            scores = query @ (key + self._position_keys(ahead)).mT
+            scores = scores + (key * self._position_queries(ahead, scale)).sum(-1)[:, :, None]
         scores = scores.masked_fill(~attention_mask.bool(), torch.finfo(scores.dtype).min)
         shares = self.dropout(torch.softmax(scores, dim=-1))
         value = _heads(self.value_proj(hidden_states), heads)
-        context = (shares @ value).transpose(1, 2).flatten(2)
+        context = (shares.to(value.dtype) @ value).transpose(1, 2).flatten(2)
         return context, shares if output_attentions else None
 
     def _reached(self, length: int, device: torch.device) -> Tensor:
@@ -83,11 +88,11 @@ class ShortTextAttention(DisentangledSelfAttention):
 
     def _position_keys(self, rows: Tensor) -> Tensor:
         project = self.key_proj if self.share_att_key else self.pos_key_proj
-        return _heads(project(rows)[None], self.num_attention_heads).mT
+        return _heads(project(rows)[None], self.num_attention_heads)
 
     def _position_queries(self, rows: Tensor, scale: float) -> Tensor:
         project = self.query_proj if self.share_att_key else self.pos_query_proj
-        return _heads(project(rows)[None] * scale, self.num_attention_heads).mT
+        return _heads(project(rows)[None] * scale, self.num_attention_heads)
 
 
 @lru_cache(maxsize=1024)

@@ -20,6 +20,7 @@ from transformers.utils import logging as transformers_logging
 from semcse.batching import pad, within_budget
 from semcse.deberta import speed_up
 from semcse.folders import POOLINGS, Layout, Replacement, read_layout, write_layout
+from semcse.lean import make_lean
 from semcse.losses import widen
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -51,6 +52,7 @@ class Encoder:
             raise ValueError(f"max_length must leave room for a token between the special ones, got {max_length}")
         self.model = model
         speed_up(model)
+        make_lean(model, pooling)
         self.tokenizer = tokenizer
         self.pooling = pooling
         self.max_length = min(max_length, longest_input(model, tokenizer))

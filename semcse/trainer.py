@@ -272,9 +272,12 @@ def training_arguments(settings: Any, seed: int, folder: Path, resumed: bool) ->
 
 
 def trains_in_bfloat16(precision: str) -> bool:
-    """Whether the encoder trains in bfloat16: as asked, or under "auto" where the hardware multiplies in it fast."""
+    """Whether the encoder trains in bfloat16: as asked, or under "auto" where the hardware multiplies in it fast.
+
+    On a CPU that is AMX or AVX512_BF16 (two to three times the products of float32 a second on an AMD EPYC 9004).
+    """
     if precision != "auto":
         return precision == "bfloat16"
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_amx_tile_supported())
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
