@@ -22,6 +22,7 @@ import pandas as pd
 from semcse.scirepeval.data import DataSource
 from semcse.scirepeval.driver import Encode, run
 from semcse.scirepeval.evaluate import Protocol
+from semcse.scirepeval.official import failures
 
 LEAST_POSITIVES = 10
 
@@ -76,16 +77,15 @@ def labelled_task(
 
 
 def field_labels(rows: list[dict[str, Any]]) -> list[list[int]]:
-    """0/1 lists over the fields that at least ten papers have (in all, or a fifth of a small share)."""
+    """0/1 lists over the fields that at least ten papers have."""
     counts = Counter(field for row in rows for field in row["fields_of_study"])
-    least = min(LEAST_POSITIVES, max(2, len(rows) // 20))
-    fields = sorted(field for field, n in counts.items() if n >= least)
+    fields = sorted(field for field, n in counts.items() if n >= LEAST_POSITIVES)
     return [[int(field in row["fields_of_study"]) for field in fields] for row in rows]
 
 
 def sample_tasks(data: Path, folder: Path, share: float) -> list[dict[str, Any]]:
     """The five sets in local layouts under `folder`, as task objects with paths relative to it."""
-    fields, descriptors = sample(data, "fos", share), sample(data, "mesh", share)
+    fields, descriptors = sample(data, "fos", 1.0), sample(data, "mesh", 1.0)
     names = sorted({row["mesh_descriptor"] for row in descriptors})
     return [
         ranking_task(folder / "search", "Search", "adhoc_search", ["ndcg"], sample(data, "search", share)),
@@ -119,6 +119,9 @@ def compare(data: Path, encode: Encode, separator: str, share: float = 1.0, seed
             run(random_encoder(seed), separator, folder / f"random{seed}", "random", tasks, protocol)
             for seed in range(seeds)
         ]
+    problems = [failures(result) for result in (ours, *chance) if failures(result)]
+    if problems:
+        raise RuntimeError(f"tasks failed: {problems}")
     rows = []
     for task in tasks:
         (metric,) = task["metrics"]
@@ -130,7 +133,7 @@ def compare(data: Path, encode: Encode, separator: str, share: float = 1.0, seed
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--share", type=float, default=1.0, help="share of each sample")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the ranking samples")
     parser.add_argument("--max-length", type=int, default=256, help="tokens of a text")
     parser.add_argument("--model", help="a local path or hub name; default: the bundled all-MiniLM-L6-v2, mean pooling")
     options = parser.parse_args()
