@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from semcse.files import write_atomic
+from semcse.files import atomic_path, write_atomic
 from semcse.queries import load_queries
 from semcse.readers import DataError
 from semcse.records import slug
@@ -44,6 +44,22 @@ def trained_models(run: Run) -> list[dict[str, Any]]:
         wanted = list(read(run).trainings())
         found = sorted((m for m in found if m["name"] in wanted), key=lambda model: wanted.index(model["name"]))
     return found
+
+
+def write_summaries(run: Run, summaries: pd.DataFrame) -> Path:
+    """Write `summaries.parquet`, the accepted summaries as training sees them."""
+    path = Path(run) / "summaries.parquet"
+    with atomic_path(path) as temporary:
+        summaries.to_parquet(temporary)
+    return path
+
+
+def stored_summaries(run: Run) -> pd.DataFrame:
+    """The summaries of training and validation papers: corpus_id, prompt, draw, text and more, one row each."""
+    path = Path(run) / "summaries.parquet"
+    if not path.is_file():
+        raise DataError(f"{run}: no summaries. Run notebook 02 (semcse run SPEC --only 02) first.")
+    return pd.read_parquet(path)
 
 
 def stored_queries(run: Run) -> dict[Any, str]:

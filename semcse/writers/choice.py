@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from semcse.models import resolve
+from semcse.readers import DataError
 from semcse.schema import Summaries
 from semcse.writers.base import Writer
 from semcse.writers.extractive import ExtractiveWriter
@@ -34,8 +35,25 @@ def _writer(kind: str, path: str | None, model: str, settings: Summaries, corpus
         return FileWriter(str(path), corpus=corpus)
     if kind == "extractive":
         return ExtractiveWriter()
+    if kind == "openai":
+        return _server_writer(model, settings, chat)
     return TransformersWriter(
         resolve(model),
+        chat=chat,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        max_new_tokens=settings.max_new_tokens,
+    )
+
+
+def _server_writer(model: str, settings: Summaries, chat: bool) -> Writer:
+    try:
+        from semcse.writers.openai_server import OpenAIWriter
+    except ImportError as error:
+        raise DataError("the openai writer needs the package openai: pip install 'semcse[openai]'") from error
+    return OpenAIWriter(
+        model,
+        str(settings.base_url),
         chat=chat,
         temperature=settings.temperature,
         top_p=settings.top_p,
