@@ -50,6 +50,7 @@ def study(base: Path, folder: Path, seed: int = 0, **changes: Any) -> Study:
         "evaluate_every": 5,
         "checkpoint_every": 4,
         "patience": 10,
+        "precision": "float32",
     }
     return Study(folder=folder, seed=seed, training=Training(**(settings | changes)))
 
