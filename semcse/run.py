@@ -140,7 +140,8 @@ def project_file(*parts: str) -> Path:
 @cache
 def sources(notebook: str) -> tuple[str, ...]:
     """The package's files that a notebook imports, directly or through others: what it must be redone for."""
-    book = nbformat.read(project_file("notebooks", f"{notebook}.ipynb"), as_version=4)
+    path = project_file("notebooks", f"{notebook}.ipynb")
+    book = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     code = "\n".join(cell.source for cell in book.cells if cell.cell_type == "code")
     found: set[Path] = set()
     pending = list(_imported(code))

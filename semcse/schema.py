@@ -133,7 +133,9 @@ class Summaries(Section):
         description="keys of semcse.prompts.PROMPTS; A.2",
     )
     draws: PositiveInt = Field(3, description="continuations per prompt; 4.1")
-    temperature: PositiveFloat = Field(0.6, description="sampling temperature; not stated; the generation settings of Llama-3-8B")
+    temperature: PositiveFloat = Field(
+        0.6, description="sampling temperature; not stated; the generation settings of Llama-3-8B"
+    )
     top_p: Fraction = Field(0.9, description="nucleus sampling; not stated; the generation settings of Llama-3-8B")
     max_new_tokens: PositiveInt = Field(96, description="longest continuation in tokens; not stated; ours")
     shard_size: PositiveInt = Field(256, description="papers per Parquet shard; ours")
