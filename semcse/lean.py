@@ -61,13 +61,13 @@ class LeanDropout(nn.Dropout):
 class LeanBertAttention(BertSelfAttention):
     """Attention by plain products in training on a CPU, so that its dropout is the cheap one."""
 
-    def forward(
+    def forward(  # type: ignore[override]
         self, hidden_states: Tensor, attention_mask: Tensor | None = None, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor | None]:
         """States (N, L, D) to context (N, L, D)."""
         if not self.training or hidden_states.device.type != "cpu":
-            context: tuple[Tensor, Tensor | None] = super().forward(hidden_states, attention_mask, *args, **kwargs)
-            return context
+            context: Any = super().forward(hidden_states, attention_mask, *args, **kwargs)
+            return context[0], context[1]
         return self.attend(hidden_states, hidden_states, attention_mask), None
 
     def attend(self, asking: Tensor, states: Tensor, attention_mask: Tensor | None) -> Tensor:
@@ -80,18 +80,20 @@ class LeanBertAttention(BertSelfAttention):
         if attention_mask is not None:
             scores = scores + _additive(attention_mask[:, :, : asking.shape[1]], scores.dtype)
         shares = self.dropout(torch.softmax(scores, dim=-1)).to(value.dtype)
-        return (shares @ value).transpose(1, 2).flatten(2)
+        context: Tensor = (shares @ value).transpose(1, 2).flatten(2)
+        return context
 
 
-class FirstTokenBertLayer(BertLayer):
+class FirstTokenBertLayer(BertLayer):  # type: ignore[no-untyped-call]
     """A last layer (N, L, D) to (N, 1, D)."""
 
     def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
         """The state of the first token after this layer."""
+        layer: Any = self
         first = hidden_states[:, :1]
-        context = self.attention.self.attend(first, hidden_states, attention_mask)
-        attended = self.attention.output(context, first)
-        output: Tensor = self.output(self.intermediate(attended), attended)
+        context = layer.attention.self.attend(first, hidden_states, attention_mask)
+        attended = layer.attention.output(context, first)
+        output: Tensor = layer.output(layer.intermediate(attended), attended)
         return output
 
 

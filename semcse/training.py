@@ -13,7 +13,7 @@ import torch.distributed as dist
 from semcse import distributed, models
 from semcse.checkpoints import Checkpoints, Log, digest, training_log
 from semcse.encoder import Encoder
-from semcse.export import model_card
+from semcse.export import licence_of, model_card
 from semcse.losses import InfoNCELoss, Objective, TripletLoss
 from semcse.pairs import GROUP_ROWS, PairStream
 from semcse.sampler import PairSampler
@@ -161,7 +161,8 @@ def _export(study: Study, trainer: ContrastiveTrainer, checkpoints: Checkpoints)
     rows = {row["step"]: row for row in trainer.rows.rows() if "score" in row}
     facts = {"steps": trainer.state.global_step, "best_step": best, "base": rows.get(0), "best": rows[best]}
     facts |= {"papers": len(trainer.stream.sampler.ids), "validation_papers": len(trainer.validation)}
-    encoder.save(study.folder / "model", similarity=metric_of(settings), card=model_card(study, facts))
+    card = model_card(study, facts, licence_of(str(encoder.model.config.name_or_path)))
+    encoder.save(study.folder / "model", similarity=metric_of(settings), card=card)
     checkpoints.finish(facts)
 
 
