@@ -25,7 +25,7 @@ def summary_measures(summaries: pd.DataFrame, papers: Iterable[Mapping[str, Any]
         _share(text, abstracts[corpus_id])
         for corpus_id, text in zip(summaries["corpus_id"].tolist(), summaries["text"], strict=True)
     ]
-    return summaries.assign(words=summaries["text"].str.split().str.len(), overlap=overlap)
+    return summaries.assign(words=[len(text.split()) for text in summaries["text"]], overlap=overlap)
 
 
 def _share(text: str, abstract: tuple[set[str], set[tuple[str, str]]]) -> float:
