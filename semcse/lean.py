@@ -36,7 +36,7 @@ def _only_first_token(model: PreTrainedModel) -> None:
     if type(model) is BertModel and not model.config.is_decoder:
         model.encoder.layer[-1].__class__ = FirstTokenBertLayer
     elif type(model) is DebertaV2Model:
-        layer = model.encoder.layer[-1]
+        layer: Any = model.encoder.layer[-1]
         after_convolution = model.encoder.conv is not None and len(model.encoder.layer) == 1
         if type(layer.attention.self) is ShortTextAttention and not after_convolution:
             layer.__class__ = FirstTokenDebertaLayer
