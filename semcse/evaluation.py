@@ -20,6 +20,7 @@ from semcse.records import slug, write_record
 from semcse.schema import Benchmarks
 from semcse.splits import Splits
 from semcse.stored import HEADLINE, Run, array_path, space_papers
+from semcse.trainer import trains_in_bfloat16
 
 Task = Callable[..., dict[str, Any]]
 
@@ -32,7 +33,8 @@ def open_models(
     A base appears once, with the pooling and, since it has none of its own, the metric of the first model trained
     from it. `corpus` is what TF-IDF is fitted on.
     """
-    opener = partial(open_model, precision=settings.precision, max_length=settings.max_length)
+    precision = "bfloat16" if trains_in_bfloat16(settings.precision) else "float32"
+    opener = partial(open_model, precision=precision, max_length=settings.max_length)
     opened: dict[str, Embedder] = {}
     for model in trained:
         if model["base"] not in opened:
@@ -44,7 +46,7 @@ def open_models(
     for name in settings.models:
         label = Path(name).name if Path(name).is_dir() else name
         try:
-            opened.setdefault(label, _named(open_model(name, corpus, precision=settings.precision), label))
+            opened.setdefault(label, _named(open_model(name, corpus, precision=precision), label))
         except ModelUnavailable as error:
             missing[label] = str(error)
     return opened, missing

@@ -244,7 +244,9 @@ class Benchmarks(Section):
     neighbours: PositiveInt = Field(5, description="nearest training papers in the clustering task; 5.2")
     bootstrap: PositiveInt = Field(2000, description="resamples behind an interval; ours")
     batch_tokens: PositiveInt = Field(16384, description="tokens encoded at once, padding included; ours")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="inside the encoder; ours")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "float32", description="inside the encoder; auto: bfloat16 where the hardware is fast in it; ours"
+    )
 
 
 class SciRepEval(Section):
