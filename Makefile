@@ -39,7 +39,7 @@ figures: setup
 
 # The pictures that the README shows, from a finished run.
 readme-figures: figures
-	cp $(addprefix $(RUN)/figures/,tsne.png training.png explained_variance.png) figures/
+	cp $(addprefix $(RUN)/figures/,tsne.png training_curves.png explained_variance.png) figures/
 
 # Pin anew; the local version of a CPU build is dropped, so that other machines find theirs.
 lock: setup

@@ -144,7 +144,8 @@ def test_files_that_are_not_utf8_or_not_there_are_named(tmp_path):
 def test_variants_differ_from_training_only_where_they_say():
     study = load("demo")
     own, other = study.trainings().values()
-    assert other.model_dump() == {**own.model_dump(), "name": other.name, "loss": "triplet"}
+    assert other.model_dump() == {**own.model_dump(), "name": other.name, **study.variants[other.name]}
+    assert other.loss != own.loss
     assert study.variant(own.name).folder == study.folder
     assert study.variant(other.name).folder == study.folder / "variants" / other.name
     assert study.variant(other.name).training == other
