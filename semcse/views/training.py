@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from semcse.checkpoints import training_log
 from semcse.figures import training
+from semcse.params import read
 from semcse.views.registry import Run, picture
 
 
@@ -41,6 +42,9 @@ def _training_folders(run: Run) -> dict[str, Path]:
 
 
 def _own_name(run: Run) -> str:
+    """The name of the run's own model; while it trains for the first time outside a study, it has none yet."""
+    if (Path(run) / "params.yaml").is_file():
+        return read(run).training.name
     variants = {path.name for path in (Path(run) / "variants").glob("*")}
     names = [path.stem.removeprefix("training-") for path in (Path(run) / "done").glob("training-*.json")]
     return next((name for name in names if name not in variants), "this run")
