@@ -3,6 +3,7 @@
 import re
 import tomllib
 from importlib import metadata
+from itertools import chain
 
 import yaml
 from packaging.requirements import Requirement
@@ -23,7 +24,8 @@ def canonical(name: str) -> str:
 
 def test_every_requirement_is_pinned_above_its_floor(root):
     extras = project(root)["optional-dependencies"]
-    wanted = [Requirement(text) for text in [*project(root)["dependencies"], *sum(extras.values(), [])]]
+    texts = chain(project(root)["dependencies"], *extras.values())
+    wanted = [Requirement(text) for text in texts]
     pinned = {canonical(name): version for name, version in pins(root).items()}
     for requirement in wanted:
         version = pinned[canonical(requirement.name)]
