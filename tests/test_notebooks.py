@@ -174,6 +174,21 @@ def test_figures_are_drawn_again_from_stored_results_alone(run):
 
 
 @pytest.mark.slow
+def test_own_abstracts_without_fields_or_queries_go_through(tmp_path, base):
+    rows = load_papers("demo").to_pandas().head(90)
+    rows[["title", "abstract"]].rename(columns={"abstract": "Summary"}).to_csv(tmp_path / "my.csv", index=False)
+    own = {"sampling.source": "file", "sampling.path": tmp_path / "my.csv", "sampling.columns": "{abstract: Summary}"}
+    own |= {"summaries.writer": "extractive", "summaries.query_writer": "none", "sampling.clustering": 0}
+    execute_study(tiny_study(tmp_path / "own", base, **own, **{"sampling.training": "null"}), cores=2)
+    table = benchmark_table(tmp_path / "own").frame
+    assert {"title_abstract", "abstract_segments"} <= set(table.columns)
+    assert not {"query", "clustering"} & set(table.columns)
+    assert not (tmp_path / "own" / "figures" / "field_confusion.png").exists()
+    assert (tmp_path / "own" / "figures" / "tsne.png").is_file()
+    redraw(tmp_path / "own")
+
+
+@pytest.mark.slow
 def test_a_failing_notebook_is_named_with_its_cell_and_error(tmp_path, capfd):
     study = load("demo", [f"folder={tmp_path / 'bad'}", "sampling.training=5000"])
     with pytest.raises(RunError, match="a notebook failed"):

@@ -132,11 +132,13 @@ def rank_histograms(run: Run) -> Figure:
 
 
 @picture("benchmarks")
-def field_confusion(run: Run) -> Figure:
-    """Fields among the neighbours of each field's papers, for the run's own model."""
+def field_confusion(run: Run) -> Figure | None:
+    """Fields among the neighbours of each field's papers, for the run's own model; None without clustering papers."""
     name = trained_models(run)[0]["name"]
-    (record,) = [r for r in _benchmark_records(run) if (r["task"], r["model"]) == ("clustering", name)]
-    confusion = record["scores"]["confusion"]
+    found = [r for r in _benchmark_records(run) if (r["task"], r["model"]) == ("clustering", name)]
+    if not found:
+        return None
+    confusion = found[0]["scores"]["confusion"]
     counts = pd.DataFrame(confusion["counts"], index=confusion["labels"], columns=confusion["labels"], dtype=float)
     asked = counts[counts.sum(axis=1) > 0]
     most = asked.sum(axis=1).nlargest(MOST_FIELDS).index

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
 
@@ -14,18 +14,23 @@ from semcse.figures.style import save
 from semcse.tables import Table
 
 Run = str | os.PathLike[str]
+Drawn = TypeVar("Drawn", bound=Figure | None)
 VIEWS: dict[str, list[Callable[[Run], Any]]] = {}
 """What each stage shows, in the order of definition."""
 
 
-def picture(stage: str) -> Callable[[Callable[[Run], Figure]], Callable[[Run], Figure]]:
-    """Register a picture with its stage and save it as `figures/<function's name>` whenever it is drawn."""
+def picture(stage: str) -> Callable[[Callable[[Run], Drawn]], Callable[[Run], Drawn]]:
+    """Register a picture with its stage and save it as `figures/<function's name>` whenever it is drawn.
 
-    def register(draw: Callable[[Run], Figure]) -> Callable[[Run], Figure]:
+    A picture that the run has no data for is None.
+    """
+
+    def register(draw: Callable[[Run], Drawn]) -> Callable[[Run], Drawn]:
         @wraps(draw)
-        def drawn(run: Run) -> Figure:
+        def drawn(run: Run) -> Drawn:
             figure = draw(run)
-            save(figure, Path(run) / "figures", draw.__name__)
+            if figure is not None:
+                save(figure, Path(run) / "figures", draw.__name__)
             return figure
 
         VIEWS.setdefault(stage, []).append(drawn)
