@@ -1,15 +1,13 @@
 """Models measured in a run: records, stored arrays, what is missing, and that the seed decides the numbers."""
 
 import json
-from collections import Counter
 
 import numpy as np
 import pytest
-from tiny import tiny_bert, tiny_tokenizer
+from tiny import tiny_demo_bert
 
 from semcse import benchmark
 from semcse.evaluation import all_texts, evaluate_model, open_models
-from semcse.papers import load_papers
 from semcse.params import load
 from semcse.queries import generate_queries
 from semcse.readers import DataError
@@ -34,10 +32,7 @@ from semcse.writers.choice import make_query_writer, make_summary_writer
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    folder = tiny_bert(tmp_path_factory.mktemp("base") / "tiny-bert")
-    words = Counter(word for text in load_papers("demo")["abstract"] for word in text.lower().split() if word.isalpha())
-    tiny_tokenizer([word for word, _ in words.most_common(500)][100:]).save_pretrained(folder)
-    return folder
+    return tiny_demo_bert(tmp_path_factory.mktemp("base") / "tiny-bert")
 
 
 def study(folder, base, seed=0):

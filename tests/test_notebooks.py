@@ -3,13 +3,12 @@
 import ast
 import json
 import re
-from collections import Counter
 from pathlib import Path
 
 import nbformat
 import pytest
 from papermill import inspect_notebook
-from tiny import tiny_bert, tiny_tokenizer
+from tiny import tiny_demo_bert
 from typer.testing import CliRunner
 
 from semcse import schema
@@ -107,10 +106,7 @@ def tiny_study(folder: Path, base: Path, **more: str):
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
     """A tiny encoder that knows some words of the demo corpus."""
-    folder = tiny_bert(tmp_path_factory.mktemp("base") / "tiny-bert")
-    words = Counter(word for text in load_papers("demo")["abstract"] for word in text.lower().split() if word.isalpha())
-    tiny_tokenizer([word for word, _ in words.most_common(500)][100:]).save_pretrained(folder)
-    return folder
+    return tiny_demo_bert(tmp_path_factory.mktemp("base") / "tiny-bert")
 
 
 @pytest.fixture(scope="module")

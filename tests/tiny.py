@@ -1,10 +1,13 @@
 """Models so small that a test can train them."""
 
+from collections import Counter
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, DebertaV2Config, DebertaV2Model, PreTrainedTokenizerFast
+
+from semcse.papers import load_papers
 
 WORDS = ["title", "summary", "sentence", "paper", "of", "says", "little", "about", "a", "the", "."]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *map(str, range(200))]
@@ -38,6 +41,14 @@ def tiny_bert(folder: Path, seed: int = 0, dropout: float = 0.1) -> Path:
     )
     BertModel(config).save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def tiny_demo_bert(folder: Path) -> Path:
+    """`tiny_bert` whose vocabulary is words of the demo corpus, so that its papers differ for it."""
+    words = Counter(word for text in load_papers("demo")["abstract"] for word in text.lower().split() if word.isalpha())
+    tiny_bert(folder)
+    tiny_tokenizer([word for word, _ in words.most_common(500)][100:]).save_pretrained(folder)
     return folder
 
 
