@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from semcse.matching import Metric, label_codes, match_ranks, nearest
+from semcse.papers import paper_text
 from semcse.performance import LOWER_IS_BETTER, performance, placed_performance
 from semcse.sentences import halves, split_sentences
 from semcse.statistics import bootstrap_interval
@@ -55,12 +56,6 @@ BENCHMARK_SETS = (
 )
 """The SciRepEval sets that give 500 papers each to the paper's benchmark (A.1)."""
 HISTOGRAM_EDGES = (1, 2, 3, 4, 6, 11, 21, 51, 101, 201, 501, 1001, 2001, 5001)
-
-
-def paper_text(paper: Paper, separator: str) -> str:
-    """Title, the tokenizer's separator, abstract as one text; an empty part is left away (as SciRepEval)."""
-    parts = [str(part).strip() for part in (paper.get("title"), paper.get("abstract")) if part]
-    return f" {separator} ".join(part for part in parts if part)
 
 
 def title_abstract(encode: Encode, papers: Sequence[Paper], metric: Metric = "euclidean", **bootstrap: int) -> Result:

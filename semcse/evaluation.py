@@ -16,6 +16,7 @@ from semcse.encoder import Encoder
 from semcse.files import atomic_path
 from semcse.matching import Metric
 from semcse.models import Embedder, ModelUnavailable, open_model
+from semcse.papers import paper_text
 from semcse.records import slug, write_record
 from semcse.schema import Benchmarks
 from semcse.splits import Splits
@@ -132,7 +133,7 @@ def _length_study(
 
 def _store_arrays(run: Run, encode: benchmark.Encode, model: Embedder, splits: Splits) -> None:
     arrays = {
-        "space": [benchmark.paper_text(paper, model.separator) for paper in space_papers(splits)],
+        "space": [paper_text(paper, model.separator) for paper in space_papers(splits)],
         "titles": list(splits.benchmark["title"]),
         "abstracts": list(splits.benchmark["abstract"]),
     }

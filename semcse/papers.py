@@ -136,6 +136,12 @@ def normalised_title(title: str) -> str:
     return re.sub(r"[\W_]+", "", title.casefold())
 
 
+def paper_text(paper: Mapping[str, Any], separator: str) -> str:
+    """Title, the tokenizer's separator, abstract as one text; an empty part is left away (as SciRepEval)."""
+    parts = [str(part).strip() for part in (paper.get("title"), paper.get("abstract")) if part]
+    return f" {separator} ".join(part for part in parts if part)
+
+
 def _given(path: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
     if path is None:
         raise DataError("source 'file' needs a path: set sampling.path to a JSONL, CSV or Parquet file")
