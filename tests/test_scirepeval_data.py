@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -101,7 +102,9 @@ def test_query_candidate_meta_embeds_queries_first(tmp_path):
     assert found == [("q1", "words typed"), ("q2", "Q | r"), ("c1", "C | d")]
 
 
-@pytest.mark.parametrize("name", ["evaluation.jsonl", "evaluation.jsonl.gz", "evaluation-00000-of-00001.parquet"])
+@pytest.mark.parametrize(
+    "name", ["evaluation.jsonl", "evaluation.jsonl.gz", "evaluation-00000-of-00001.parquet", "evaluation/0000.parquet"]
+)
 def test_a_local_copy_of_the_hub(tmp_path, name):
     rows = [{"doc_id": str(i), "title": f"t{i}"} for i in range(5)]
     path = tmp_path / "scirepeval" / "search" / name
@@ -125,26 +128,52 @@ def test_json_files_of_every_form(tmp_path):
         assert list(DataSource(tmp_path).rows(name, "evaluation")) == records
 
 
-def test_hub_names_reach_the_library(monkeypatch):
+def test_hub_sets_come_from_the_export_at_a_commit(monkeypatch):
     import datasets
+    import huggingface_hub
 
-    calls = []
+    calls, asked = [], []
 
-    def fake(name, config, **options):
-        calls.append((name, config, options))
+    def fake(kind, **options):
+        calls.append((kind, options))
         return [{"doc_id": "1"}]
 
+    class Hub:
+        def dataset_info(self, name, revision):
+            asked.append((name, revision))
+            return SimpleNamespace(sha="c" * 40)
+
     monkeypatch.setattr(datasets, "load_dataset", fake)
-    source = DataSource(revision={"allenai/scirepeval": "abc"})
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    source = DataSource(revision={"allenai/scirepeval": "a" * 40}).pinned()
+    assert source.revision == {"allenai/scirepeval": "a" * 40, "allenai/scirepeval_test": "c" * 40}
+    assert asked == [("allenai/scirepeval_test", "refs/convert/parquet")]
     assert list(source.rows(HUB, "evaluation")) == [{"doc_id": "1"}]
-    assert calls == [("allenai/scirepeval", "search", {"split": "evaluation", "revision": "abc", "streaming": True})]
+    list(DataSource().rows(HUB, "evaluation"))
+    files = ("a" * 40, "refs%2Fconvert%2Fparquet")
+    expected = [f"hf://datasets/allenai/scirepeval@{state}/search/evaluation/*.parquet" for state in files]
+    assert [kind for kind, _ in calls] == ["parquet", "parquet"]
+    assert [options["data_files"] for _, options in calls] == expected
+    assert all(options["streaming"] for _, options in calls)
+
+
+def test_without_a_network_the_message_says_what_to_do(monkeypatch, tmp_path):
+    import datasets
+    import huggingface_hub
+
+    class Offline(Exception):
+        """An error of an HTTP library, which need not be an OSError."""
 
     def offline(*_, **__):
-        raise ConnectionError("no route")
+        raise Offline("no route")
 
     monkeypatch.setattr(datasets, "load_dataset", offline)
-    with pytest.raises(FileNotFoundError, match="pass it as root"):
-        list(source.rows(HUB, "evaluation"))
+    monkeypatch.setattr(huggingface_hub, "HfApi", offline)
+    with pytest.raises(FileNotFoundError, match=r"no route.*scirepeval\.data"):
+        list(DataSource().rows(HUB, "evaluation"))
+    with pytest.raises(FileNotFoundError, match=r"cannot ask the hub for allenai/scirepeval at refs.*no route"):
+        DataSource().pinned()
+    assert DataSource(tmp_path).pinned() == DataSource(tmp_path)
 
 
 def test_missing_and_broken_files(tmp_path):

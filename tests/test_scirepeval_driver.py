@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from semcse.scirepeval.data import DataSource
-from semcse.scirepeval.driver import run
+from semcse.scirepeval.driver import Embedder, run, stored_records
 from semcse.scirepeval.evaluate import Protocol
 from semcse.scirepeval.s2and import DATASETS, read_b3, with_s2and, write_embeddings
 
@@ -56,7 +56,8 @@ def protocol(tmp_path):
 
 def test_result_records_and_shared_set(tmp_path, tasks, protocol):
     encode = Counting()
-    result = run(encode, "[SEP]", tmp_path / "out", "m", tasks, protocol)
+    with pytest.warns(UserWarning, match="One: 1 of 9 documents have no text"):
+        result = run(encode, "[SEP]", tmp_path / "out", "m", tasks, protocol)
     assert encode.texts == [*(f"t{i} [SEP] a{i}" for i in range(8)), ""]
     assert json.loads((tmp_path / "out" / "scirepeval.json").read_text()) == result
     assert list(result) == ["One", "Two"]
@@ -83,6 +84,12 @@ def test_resumed_equals_uninterrupted(tmp_path, tasks, protocol):
     whole = run(Counting(), "[SEP]", tmp_path / "whole", "m", tasks, protocol)
     run(Counting(), "[SEP]", tmp_path / "parts", "m", tasks[:1], protocol)
     assert run(Counting(), "[SEP]", tmp_path / "parts", "m", tasks, protocol) == whole
+
+
+def test_records_come_in_the_order_of_the_task_table(tmp_path, tasks, protocol):
+    names = ["Search", "One", "RELISH"]
+    run(Counting(), "|", tmp_path, "m", [{**tasks[0], "name": name} for name in names], protocol)
+    assert [record["name"] for record in stored_records(tmp_path)] == ["RELISH", "Search", "One"]
 
 
 def test_failed_tasks_are_reported_and_tried_again(tmp_path, tasks, protocol):
@@ -113,6 +120,30 @@ def test_bad_encoders_fail_their_task(tmp_path, tasks, protocol):
     with pytest.warns(UserWarning, match="One failed"):
         result = run(lambda texts: np.full((len(texts), 2), np.nan), "|", tmp_path / "y", "m", tasks[:1], protocol)
     assert "not finite" in result["One"]["error"]
+
+
+def test_vectors_of_several_models_are_averaged(tmp_path, tasks, protocol):
+    """Protocol section 3.4; each model reads texts with its own separator."""
+
+    class Flat:
+        def __init__(self, scale):
+            self.scale, self.texts = scale, []
+
+        def __call__(self, texts):
+            self.texts += texts
+            places = [int(text.split()[0][1:] or 0) if text else 0 for text in texts]
+            return self.scale * np.array([[place % 5, place**2 % 7] for place in places], dtype=np.float64)
+
+    one, other = Flat(1.0), Flat(3.0)
+    both = run(one, "[SEP]", tmp_path / "both", "m", tasks, protocol, store=tmp_path / "v", others=[(other, "</s>")])
+    assert (one.texts[1], other.texts[1]) == ("t1 [SEP] a1", "t1 </s> a1")
+    assert len(list((tmp_path / "v").glob("*.npy"))) == 2
+    table, counts = Embedder([(one, "[SEP]"), (other, "</s>")], {}).embed(tasks[0], protocol)
+    assert table["3"].tolist() == [6.0, 4.0]
+    assert counts["documents"] == 9
+    assert both == run(Flat(2.0), "[SEP]", tmp_path / "alone", "m", tasks, protocol)
+    with pytest.warns(UserWarning, match="2 and 4 dimensions have no mean"):
+        run(one, "|", tmp_path / "x", "m", tasks[:1], protocol, others=[(Counting(), "|")])
 
 
 def test_no_text_at_all(tmp_path, tasks, protocol):

@@ -160,7 +160,7 @@ def test_reviewer_matching(tmp_path, embeddings):
 
 def test_dropped_documents_are_announced_or_refused(tmp_path, classes, embeddings):
     spec = task("classification", supervised(tmp_path / "t", classes.tolist(), extra=[["unknown", 1]]), ["f1_macro"])
-    with pytest.warns(UserWarning, match=r"dropped 1 of 61 train papers without embedding, 1 of 31 test"):
+    with pytest.warns(UserWarning, match=r"dropped 1 of 61 train papers, 1 of 31 test papers without"):
         official = evaluate([spec], embeddings)
     assert official["A classification"]["f1_macro"] > 40
     with pytest.warns(UserWarning, match="have no embedding"):

@@ -6,15 +6,28 @@ A set is `{"name": ..., "config": ...}` or a local path. Rows are streamed; noth
 import csv
 import gzip
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datasets import IterableDataset
 
 Row = dict[str, Any]
 Spec = str | Path | Mapping[str, str]
 
+HUB_SETS = ("allenai/scirepeval", "allenai/scirepeval_test")
+EXPORT = "refs/convert/parquet"
+"""The hub's export of a data set as Parquet files; both sets need it, since their loading scripts no longer run."""
+
 _LOCAL_NAMES = {"metadata": ("reviewer_metadata",), "evaluation": ("meta", "metadata")}
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_WITHOUT_NETWORK = (
+    "Without a network, put a copy of the sets (24 GB for both in full; single configs suffice) into a folder"
+    " and name it: scirepeval.data in a parameter set, --data on the command line, DataSource(root=...) in Python"
+)
 _SUFFIXES = (".csv", ".jsonl", ".json", ".csv.gz", ".jsonl.gz", ".json.gz", ".parquet")
 
 
@@ -24,11 +37,22 @@ class DataSource:
 
     `root`: a folder with local copies of the hub's repositories, `<root>/scirepeval/<config>/...` and
     `<root>/scirepeval_test/<config>/...` (Parquet, JSON lines or CSV); relative local paths start there too. Without it
-    sets come from the hub through `datasets`, at `revision` (a commit id, or one for each data set name), streamed.
+    sets come from the hub's Parquet export through `datasets`, streamed, at `revision`: a commit of that export for
+    each data set name. A name without one takes the newest, which `pinned` looks up.
     """
 
     root: Path | None = None
-    revision: str | Mapping[str, str] | None = None
+    revision: Mapping[str, str] = field(default_factory=dict)
+
+    def pinned(self, names: Iterable[str] = HUB_SETS) -> "DataSource":
+        """This source with a commit for each of the hub data sets `names`, so that all sets come from one state.
+
+        A local copy stays as it is. Raises FileNotFoundError where the hub cannot be asked.
+        """
+        if self.root is not None:
+            return self
+        found = {name: self.revision.get(name, EXPORT) for name in names}
+        return DataSource(revision={name: _commit(name, revision) for name, revision in found.items()})
 
     def rows(self, spec: Spec, split: str) -> Iterator[Row]:
         """The rows of one split of a set, in stored order.
@@ -42,17 +66,11 @@ class DataSource:
             yield from read_rows(path)
 
     def _hub_rows(self, spec: Mapping[str, str], split: str) -> Iterator[Row]:
-        import datasets
-
-        revision = self.revision.get(spec["name"]) if isinstance(self.revision, Mapping) else self.revision
+        revision = self.revision.get(spec["name"], EXPORT)
         try:
-            stored = datasets.load_dataset(spec["name"], spec["config"], split=split, revision=revision, streaming=True)
-        except (OSError, ValueError) as error:
-            raise FileNotFoundError(
-                f"cannot read {spec['name']} ({spec['config']}, split {split}) from the hub: {error}. Without"
-                " a network, put a copy of the data set (about 24 GB for both in full; single configs suffice) into a"
-                " folder and pass it as root"
-            ) from error
+            stored = hub_stream(spec["name"], revision, spec["config"], split)
+        except ConnectionError as error:
+            raise FileNotFoundError(f"{error}. {_WITHOUT_NETWORK}") from error
         yield from (dict(row) for row in stored)
 
     def _files(self, spec: Spec, split: str) -> list[Path]:
@@ -66,8 +84,20 @@ class DataSource:
                 return found
         looked = " and ".join(str(home) for home in homes)
         raise FileNotFoundError(
-            f"no files of split {split!r} found; looked in {looked} for {split}.* or {split}-*.parquet"
+            f"no files of split {split!r} found; looked in {looked} for {split}.*, {split}-*.parquet"
+            f" or {split}/*.parquet"
         )
+
+
+def hub_stream(name: str, revision: str, config: str, split: str) -> "IterableDataset":
+    """One split of a hub data set from its Parquet export, streamed. Raises ConnectionError with address and reason."""
+    import datasets
+
+    files = f"hf://datasets/{name}@{revision.replace('/', '%2F')}/{config}/{split}/*.parquet"
+    try:
+        return datasets.load_dataset("parquet", data_files=files, split="train", streaming=True)
+    except Exception as error:  # whatever HTTP library the hub's client uses in this version
+        raise ConnectionError(f"cannot read {files}: {type(error).__name__}: {error}") from error
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -93,7 +123,21 @@ def _split_files(home: Path, split: str) -> list[Path]:
         for suffix in _SUFFIXES:
             if (home / f"{stem}{suffix}").is_file():
                 return [home / f"{stem}{suffix}"]
-    return sorted(home.glob(f"{split}-*.parquet"))
+    return sorted(home.glob(f"{split}-*.parquet")) or sorted((home / split).glob("*.parquet"))
+
+
+def _commit(name: str, revision: str) -> str:
+    """The commit id that a branch or tag of a hub data set has now."""
+    if _COMMIT.fullmatch(revision):
+        return revision
+    from huggingface_hub import HfApi
+
+    try:
+        found = HfApi().dataset_info(name, revision=revision).sha
+    except Exception as error:  # see hub_stream
+        reason = f"{type(error).__name__}: {error}"
+        raise FileNotFoundError(f"cannot ask the hub for {name} at {revision}: {reason}. {_WITHOUT_NETWORK}") from error
+    return str(found)
 
 
 def _open(path: Path) -> IO[str]:

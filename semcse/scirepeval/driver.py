@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +39,24 @@ def run(
     protocol: Protocol | None = None,
     settings: Mapping[str, Any] | None = None,
     store: str | Path | None = None,
+    others: Sequence[tuple[Encode, str]] = (),
 ) -> dict[str, Any]:
     """Evaluate an encoder on tasks (all 22 by default) and return the result object.
 
     `encode` maps texts to vectors (N, D); `separator` is the tokenizer's; `model` and `settings` (pooling,
     revision, length ...) identify the encoder. A task whose record has the same identity is not run again, a failed one
-    is. With `store`, a folder, vectors are kept there and reused for the same texts and identity.
+    is. With `store`, a folder, vectors are kept there and reused for the same texts and identity. `others` are more
+    encoders, each with its separator, whose vectors are averaged with the first one's (protocol section 3.4).
+
+    Sets from the hub come from one commit each, which the records name.
     """
     checked = [validate(task) for task in (all_tasks() if tasks is None else tasks)]
+    encoders = [(encode, separator), *others]
+    separators = separator if not others else [mark for _, mark in encoders]
+    identity = {"model": model, "separator": separators, "settings": dict(settings or {})}
     chosen = protocol or Protocol()
-    identity = {"model": model, "separator": separator, "settings": dict(settings or {})}
-    embedder = Embedder(encode, separator, identity, Path(store) if store else None)
+    chosen = replace(chosen, source=chosen.source.pinned(_hub_names(checked)))
+    embedder = Embedder(encoders, identity, Path(store) if store else None)
     result: dict[str, Any] = {} if chosen.mode == "official" else {MODE_KEY: chosen.mode}
     for number, task in enumerate(tqdm(checked, desc="SciRepEval", disable=None)):
         path = Path(out) / "tasks" / f"{_slug(task['name'])}.json"
@@ -67,11 +74,15 @@ def run(
 
 
 class Embedder:
-    """Embeds the meta sets of tasks; a set that several tasks share is embedded once."""
+    """Embeds the meta sets of tasks; a set that several tasks share is embedded once.
 
-    def __init__(self, encode: Encode, separator: str, identity: Mapping[str, Any], store: Path | None = None) -> None:
-        self.encode = encode
-        self.separator = separator
+    `encoders` are functions from texts to vectors, each with its tokenizer's separator; of several the mean counts.
+    """
+
+    def __init__(
+        self, encoders: Sequence[tuple[Encode, str]], identity: Mapping[str, Any], store: Path | None = None
+    ) -> None:
+        self.encoders = list(encoders)
         self.identity = dict(identity)
         self.store = store
         self.tables: dict[str, tuple[Embeddings, Counter[str]]] = {}
@@ -91,12 +102,24 @@ class Embedder:
         name = self._set(task)
         if name not in self.tables:
             counts: Counter[str] = Counter()
-            pairs = list(documents(task, protocol.source, self.separator, counts))
-            if not pairs:
-                raise ValueError(f"the meta set of task {task['name']!r} has no documents")
-            ids, texts = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-            self.tables[name] = Embeddings(ids, self._vectors(texts, task["name"])), counts
+            ids, total = self._table(task, protocol, 0, counts)
+            for number in range(1, len(self.encoders)):
+                vectors = self._table(task, protocol, number, Counter())[1]
+                if vectors.shape != total.shape:
+                    raise ValueError(f"models of {total.shape[1]} and {vectors.shape[1]} dimensions have no mean")
+                total = total + vectors
+            self.tables[name] = Embeddings(ids, total / len(self.encoders) if len(self.encoders) > 1 else total), counts
         return self.tables[name]
+
+    def _table(
+        self, task: Mapping[str, Any], protocol: Protocol, number: int, counts: Counter[str]
+    ) -> tuple[list[str], NDArray[Any]]:
+        """Ids and vectors of a meta set by one of the encoders."""
+        encode, separator = self.encoders[number]
+        pairs = list(documents(task, protocol.source, separator, counts))
+        if not pairs:
+            raise ValueError(f"the meta set of task {task['name']!r} has no documents")
+        return [name for name, _ in pairs], self._vectors([text for _, text in pairs], task["name"], encode, number)
 
     def keep_only(self, tasks: Sequence[Mapping[str, Any]]) -> None:
         """Forget the vectors that none of these tasks needs."""
@@ -107,25 +130,44 @@ class Embedder:
         data = task["data"]
         return _key({"meta": data.get("meta"), "plain": data.get("simple_format"), "fields": task.get("fields")})
 
-    def _vectors(self, texts: list[str], name: str) -> NDArray[Any]:
+    def _vectors(self, texts: list[str], name: str, encode: Encode, number: int) -> NDArray[Any]:
         if self.store is None:
-            return self._encode_all(texts, name)
-        path = self.store / f"{_slug(name)}-{_key({**self.identity, 'texts': _digest(texts)})[:16]}.npy"
+            return _encode_all(encode, texts, name)
+        key = _key({**self.identity, "encoder": number, "texts": _digest(texts)})
+        path = self.store / f"{_slug(name)}-{key[:16]}.npy"
         if not path.exists():
-            vectors = self._encode_all(texts, name)
+            vectors = _encode_all(encode, texts, name)
             with atomic_path(path) as temporary:
                 np.save(temporary, vectors, allow_pickle=False)
         return np.asarray(np.load(path, allow_pickle=False))
 
-    def _encode_all(self, texts: list[str], name: str) -> NDArray[Any]:
-        parts = []
-        for start in tqdm(range(0, len(texts), _BLOCK), desc=f"embed {name}", disable=None, leave=False):
-            block = texts[start : start + _BLOCK]
-            vectors = np.asarray(self.encode(block), dtype=np.float32)
-            if vectors.ndim != 2 or len(vectors) != len(block):
-                raise ValueError(f"the encoder returned shape {vectors.shape} for {len(block)} texts")
-            parts.append(vectors)
-        return np.concatenate(parts)
+
+def _encode_all(encode: Encode, texts: list[str], name: str) -> NDArray[Any]:
+    vectors: NDArray[Any] | None = None
+    for start in tqdm(range(0, len(texts), _BLOCK), desc=f"embed {name}", disable=None, leave=False):
+        block = texts[start : start + _BLOCK]
+        part = np.asarray(encode(block), dtype=np.float32)
+        if part.ndim != 2 or len(part) != len(block):
+            raise ValueError(f"the encoder returned shape {part.shape} for {len(block)} texts")
+        if vectors is None:
+            vectors = np.empty((len(texts), part.shape[1]), dtype=np.float32)
+        vectors[start : start + len(block)] = part
+    if vectors is None:
+        raise ValueError("there are no texts to encode")
+    return vectors
+
+
+def stored_records(folder: str | Path) -> list[dict[str, Any]]:
+    """The records that `run` wrote into a folder, in the order of its task table, others behind them by name."""
+    order = [task["name"] for task in all_tasks()]
+    records = [json.loads(path.read_text("utf-8")) for path in sorted(Path(folder).glob("tasks/*.json"))]
+    return sorted(records, key=lambda r: order.index(r["name"]) if r["name"] in order else len(order))
+
+
+def _hub_names(tasks: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The hub data sets that tasks read."""
+    specs = [spec for task in tasks for spec in task["data"].values() if isinstance(spec, Mapping)]
+    return sorted({spec["name"] for spec in specs})
 
 
 def _scoring(protocol: Protocol) -> dict[str, Any]:
@@ -133,7 +175,7 @@ def _scoring(protocol: Protocol) -> dict[str, Any]:
     return {
         "mode": protocol.mode,
         "metric": protocol.metric,
-        "data": {"local": source.root is not None, "revision": source.revision},
+        "data": {"local": source.root is not None, "revision": dict(source.revision)},
     }
 
 

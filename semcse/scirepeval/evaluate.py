@@ -105,14 +105,22 @@ def evaluate_task(task: Mapping[str, Any], embeddings: Mapping[str, Array], prot
 
 
 def announce(result: TaskResult) -> None:
-    """Warn about a failed task and about documents that were dropped."""
+    """Warn about a failed task, about documents that were dropped, and about those embedded as an empty text."""
     if "error" in result.metrics:
         warnings.warn(f"{result.name} failed: {result.metrics['error']}", stacklevel=3)
         return
-    gone = {what: n for what, n in result.counts.items() if what.endswith("_without_embedding") and n}
-    if gone:
-        listed = ", ".join(f"{n} of {result.counts[w.removesuffix('_without_embedding')]} {w}" for w, n in gone.items())
-        warnings.warn(f"{result.name}: dropped {listed.replace('_', ' ')}", stacklevel=3)
+    if gone := dropped(result.counts):
+        listed = ", ".join(f"{n} of {result.counts[what]} {what}" for what, n in gone.items())
+        warnings.warn(f"{result.name}: dropped {listed.replace('_', ' ')} without embedding", stacklevel=3)
+    if empty := result.counts.get("without_text"):
+        listed = f"{empty} of {result.counts['documents']} documents"
+        warnings.warn(f"{result.name}: {listed} have no text and were embedded as an empty one", stacklevel=3)
+
+
+def dropped(counts: Mapping[str, int]) -> dict[str, int]:
+    """What was left out for want of an embedding: `queries`, `candidates`, `train_papers` ... and how many of each."""
+    end = "_without_embedding"
+    return {what.removesuffix(end): n for what, n in counts.items() if what.endswith(end) and n}
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from datasets import Dataset, load_dataset
+from datasets import Dataset
 
 from semcse.benchmark import BENCHMARK_SETS
 from semcse.papers import Located, drop_report, to_dataset, usable
 from semcse.readers import DataError, read_jsonl
 from semcse.schema import Sampling
+from semcse.scirepeval.data import hub_stream
 from semcse.splits import Splits
 
 MAG_PAPERS, MAG_LABELS = "scidocs_mag_mesh", "scidocs_mag"
@@ -56,13 +57,12 @@ def set_rows(name: str, split: str, hub: str, sampling: Sampling, seed: int | No
     if sampling.path is not None:
         rows = _local_rows(Path(sampling.path), name, split)
         return _shuffled(rows, seed) if seed is not None else rows
-    files = f"hf://datasets/{hub}@{sampling.revision.replace('/', '%2F')}/{name}/{split}/*.parquet"
     try:
-        stream = load_dataset("parquet", data_files=files, split="train", streaming=True)
-    except OSError as error:
+        stream = hub_stream(hub, sampling.revision, name, split)
+    except ConnectionError as error:
         raise DataError(
-            f"{files} cannot be read ({error}). Without a network, copy the set's Parquet files to "
-            f"FOLDER/{name}/{split}/ and set sampling.path=FOLDER."
+            f"{error}. Without a network, copy the set's Parquet files to FOLDER/{name}/{split}/ and set "
+            "sampling.path=FOLDER."
         ) from error
     if seed is not None:
         stream = stream.shuffle(seed=seed, buffer_size=SHUFFLE_BUFFER)
