@@ -1,5 +1,8 @@
-"""Batches that span processes: gathering embeddings without losing their gradients."""
+"""Batches that span processes: starting them, and gathering embeddings without losing their gradients."""
 
+import os
+import uuid
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,6 +18,35 @@ def world_size() -> int:
 def rank() -> int:
     """This process's rank in the default group, 0 without one."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def under_torchrun() -> bool:
+    """Whether torchrun, accelerate or `launch` has started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def launch(devices: int, function: Callable[..., Any], *arguments: Any) -> None:
+    """Call `function(*arguments)` in `devices` processes of this machine, as torchrun would, and wait for them.
+
+    `function` must be importable by name and join the group itself. Raises ValueError for more devices than there
+    are, and torch's ChildFailedError, which shows the first traceback, when a process fails.
+    """
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    have = torch.cuda.device_count() if torch.cuda.is_available() else os.cpu_count() or 1
+    if devices > have:
+        raise ValueError(f"training.devices is {devices}, but this machine has {have}; lower it")
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=devices,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        monitor_interval=0.5,
+    )
+    elastic_launch(config, function)(*arguments)
 
 
 def row_counts(rows: int, device: torch.device) -> list[int]:

@@ -138,6 +138,9 @@ class Summaries(Section):
     )
     top_p: Fraction = Field(0.9, description="nucleus sampling; not stated; the generation settings of Llama-3-8B")
     max_new_tokens: PositiveInt = Field(96, description="longest continuation in tokens; not stated; ours")
+    batch_tokens: PositiveInt = Field(
+        16384, description="tokens that a model in this process holds at once, more where memory allows; ours"
+    )
     shard_size: PositiveInt = Field(256, description="papers per Parquet shard; ours")
     hallucinated: Fraction = Field(
         0.0,
@@ -209,6 +212,7 @@ class Training(Section):
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="inside the encoder; ours")
     compile: bool = Field(False, description="torch.compile the encoder; ours")
+    devices: PositiveInt = Field(1, description="GPUs (or processes on a CPU), each with a batch of batch_size; ours")
     checkpoint_every: PositiveInt = Field(1000, description="steps between resumable checkpoints; ours")
 
     @model_validator(mode="after")
@@ -250,7 +254,7 @@ class Benchmarks(Section):
 
 
 class SciRepEval(Section):
-    """Notebook 05: whose SciRepEval numbers enter the tables."""
+    """Notebook 05: whose SciRepEval numbers enter the tables, and which models our own evaluator scores."""
 
     models: list[str] = Field(default_factory=list, description="rows of the paper to show; empty: all; Table 2")
     official: dict[str, LocalPath] = Field(
@@ -259,6 +263,35 @@ class SciRepEval(Section):
     compare: tuple[str, str] = Field(
         ("SemCSE", "SPECTER2 base"), description="the two models of the per-task difference figure; ours"
     )
+    s2and: dict[str, LocalPath] = Field(
+        default_factory=dict, description="model: grid of B³ F1 that the S2AND tool printed; ours"
+    )
+    evaluate: list[NameOrPath] = Field(
+        default_factory=list,
+        description="models our evaluator scores: trained ones, names of params/models.yaml, folders; ours",
+    )
+    tasks: list[str] = Field(default_factory=list, description="SciRepEval tasks or types; empty: all 22; section 6")
+    mode: Literal["official", "modern"] = Field(
+        "official", description="the original's protocol, or ordinary solvers and the model's metric; ours"
+    )
+    data: LocalPath | None = Field(
+        None, description="folder with local copies of both data sets; none: streamed from the hub; ours"
+    )
+    revisions: dict[str, str] = Field(
+        default_factory=dict,
+        description="hub data set: commit of its Parquet export; none: the newest, which is recorded; ours",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "float32", description="inside the encoder; auto: bfloat16 where the hardware is fast in it; ours"
+    )
+
+    @model_validator(mode="after")
+    def _known_tasks(self) -> Self:
+        if self.tasks:
+            from semcse.scirepeval.tasks import named_tasks
+
+            named_tasks(self.tasks)
+        return self
 
 
 class TSNE(Section):

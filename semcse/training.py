@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch.distributed.elastic.multiprocessing.errors import record
 
 from semcse import distributed, models
 from semcse.checkpoints import Checkpoints, Log, digest, training_log
@@ -33,8 +34,8 @@ def train(study: Study, records: Sequence[Record], validation: Sequence[Record])
 
     A run that was interrupted continues from its last whole checkpoint and ends in the same bits on a CPU; one that
     has ended returns at once; one whose settings, base or texts have changed starts afresh. Progress goes to
-    `training/log.jsonl` (see `training_log`), states to `checkpoints/`. Under torchrun every rank calls this with the
-    same arguments; negatives come from all ranks.
+    `training/log.jsonl` (see `training_log`), states to `checkpoints/`. With `training.devices` above 1 it starts that
+    many processes; under torchrun every rank calls this with the same arguments. Negatives come from all ranks.
 
     Args:
         study: names the folder, the seed and the Training section.
@@ -45,6 +46,9 @@ def train(study: Study, records: Sequence[Record], validation: Sequence[Record])
     of the batch when the loss is not finite; the last good checkpoint then stays.
     """
     settings = study.training
+    if settings.devices > 1 and not distributed.under_torchrun():
+        distributed.launch(settings.devices, _as_one_of_several, study, list(records), list(validation))
+        return study.folder / "model"
     chosen = select_records(records, settings, study.seed)
     scores = Validation(validation, metric_of(settings), settings.selection)
     _start_processes()
@@ -169,7 +173,7 @@ def _export(study: Study, trainer: ContrastiveTrainer, checkpoints: Checkpoints)
 def _identity(study: Study, encoder: Encoder, records: Sequence[Record], validation: Sequence[Record]) -> str:
     """A digest of all that decides the weights."""
     settings = study.training.model_dump(mode="json")
-    for name in ("name", "base", "base_fallback"):
+    for name in ("name", "base", "base_fallback", "devices"):
         settings.pop(name, None)
     fields = ("corpus_id", "title", "abstract", "summaries")
     texts = [[record.get(field) for field in fields] for record in (*records, *validation)]
@@ -181,9 +185,20 @@ def _is_done(study: Study, checkpoints: Checkpoints, identity: str) -> bool:
     return whole and checkpoints.belongs_to(identity) and checkpoints.finished() is not None
 
 
+@record
+def _as_one_of_several(study: Study, records: Sequence[Record], validation: Sequence[Record]) -> None:
+    """What each process of `distributed.launch` does."""
+    if not torch.cuda.is_available():
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // study.training.devices))
+    train(study, records, validation)
+    dist.destroy_process_group()
+
+
 def _start_processes() -> None:
     """Join the other ranks when torchrun has started several."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+    if distributed.under_torchrun() and not dist.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 
 

@@ -279,6 +279,21 @@ def test_validation_scores_by_hand() -> None:
         Validation([paper(7)], "cosine")
 
 
+def test_compiled_training_is_the_same_training(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the backend that traces and guards but generates no code, which would take minutes."""
+    compiled: list[torch.nn.Module] = []
+
+    def traced(module: torch.nn.Module, **options: Any) -> None:
+        compiled.append(module)
+        module._compiled_call_impl = torch.compile(module._call_impl, backend="eager", **options)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", traced)
+    for name, switch in (("plain", False), ("compiled", True)):
+        train(study(base, tmp_path / name, max_steps=4, compile=switch), RECORDS, HELD_OUT)
+    assert len(compiled) == 1
+    assert same(weights(tmp_path / "plain"), weights(tmp_path / "compiled"))
+
+
 def test_bad_records_are_named_before_anything_is_written(base: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="40 papers are fewer than one batch of 64"):
         train(study(base, tmp_path / "run", batch_size=64), RECORDS, HELD_OUT)
