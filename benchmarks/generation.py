@@ -22,7 +22,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from semcse.writers.sampling import pick, uniforms
-from semcse.writers.shared_prefix import build_trees, generate
+from semcse.writers.shared_prefix import generate
+from semcse.writers.trees import build_trees
 
 SHAPES = {
     "70m": {"hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 12, "num_attention_heads": 8,

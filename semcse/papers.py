@@ -7,7 +7,6 @@ A paper has `corpus_id` (int, or str where the data's ids are not integers), `ti
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from itertools import islice
@@ -19,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 
+from semcse.cleaning import canonical
 from semcse.readers import DataError, read_jsonl
 from semcse.sentences import split_sentences
 
@@ -133,7 +133,7 @@ def read_parquet(path: str | os.PathLike[str]) -> Dataset:
 
 def normalised_title(title: str) -> str:
     """Lower-case letters and digits only: what two spellings of one title share."""
-    return re.sub(r"[\W_]+", "", title.casefold())
+    return canonical(title).replace(" ", "")
 
 
 def paper_text(paper: Mapping[str, Any], separator: str) -> str:

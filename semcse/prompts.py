@@ -22,14 +22,14 @@ QUERY_PROMPT = (
 """Instruction for the query-matching task (section 5.2). The paper does not print its own; this one is ours."""
 
 
-def paper_text(paper: Mapping[str, Any]) -> str:
+def shared_beginning(paper: Mapping[str, Any]) -> str:
     """Title, an empty line, abstract: the beginning that all prompts of a paper share ("concatenating", 4.1)."""
     return f"{paper['title'].strip()}\n\n{paper['abstract'].strip()}"
 
 
 def continuation_prompt(paper: Mapping[str, Any], prompt: str) -> str:
     """The text that a base model continues: title, abstract, then the prompt in the same paragraph."""
-    return f"{paper_text(paper)} {prompt}"
+    return f"{shared_beginning(paper)} {prompt}"
 
 
 def query_message(paper: Mapping[str, Any], prompt: str = QUERY_PROMPT) -> str:

@@ -13,10 +13,11 @@ from semcse.prompts import PROMPTS, continuation_prompt
 from semcse.readers import DataError
 from semcse.summaries import generate_summaries, load_summaries
 from semcse.writers import Request
-from semcse.writers.base import continuation_seed
+from semcse.writers.base import Decoding, continuation_seed
 from semcse.writers.in_process import TransformersWriter
 from semcse.writers.sampling import HEAD, pick, uniforms
-from semcse.writers.shared_prefix import build_trees, check_model, generate
+from semcse.writers.shared_prefix import check_model, generate
+from semcse.writers.trees import build_trees
 
 WORDS = [
     "the",
@@ -102,17 +103,17 @@ def test_shared_and_repeated_prefix_give_the_same(
 ) -> None:
     """Sampled texts too, with branches that end at different times, against `generate` on padded full prompts."""
     requests = requests_for([paper(number, 8 + 5 * number) for number in range(3)])
-    options = {"temperature": temperature, "top_p": 0.95, "max_new_tokens": 16}
-    shared = TransformersWriter(model, tokenizer, **options).continuations(requests)
-    plain = TransformersWriter(model, tokenizer, **options, shared_prefix=False, batch_tokens=3000)
+    decoding = Decoding(temperature=temperature, top_p=0.95, max_new_tokens=16)
+    shared = TransformersWriter(model, tokenizer, decoding=decoding).continuations(requests)
+    plain = TransformersWriter(model, tokenizer, decoding=decoding, shared_prefix=False, batch_tokens=3000)
     assert shared == plain.continuations(requests)
     assert temperature == 0 or len({answer.tokens for answer in shared}) > 1
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 700, 100_000])
 def test_a_seed_gives_its_text_in_any_company(model: LlamaForCausalLM, batch_tokens: int) -> None:
-    options = {"temperature": 1.0, "max_new_tokens": 12, "batch_tokens": batch_tokens}
-    writer = TransformersWriter(model, tiny_tokenizer(), **options)
+    decoding = Decoding(temperature=1.0, max_new_tokens=12)
+    writer = TransformersWriter(model, tiny_tokenizer(), decoding=decoding, batch_tokens=batch_tokens)
     requests = requests_for([paper(number, 10 + 7 * number) for number in range(4)])
     together = dict(zip(requests_key(requests), writer.continuations(requests), strict=True))
     some = [requests[number] for number in (40, 7, 8, 22, 59)]
@@ -124,7 +125,7 @@ def requests_key(requests: list[Request]) -> list[tuple[object, str, int]]:
 
 
 def test_draws_differ_and_seeds_matter(model: LlamaForCausalLM, tmp_path: Path) -> None:
-    writer = TransformersWriter(model, tiny_tokenizer(), temperature=1.0, max_new_tokens=16)
+    writer = TransformersWriter(model, tiny_tokenizer(), decoding=Decoding(temperature=1.0, max_new_tokens=16))
     anything = Rules(min_words=1, sentence_end=False)
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         generate_summaries([paper(0, 12)], writer, tmp_path / name, seed=seed, redraws=0, rules=anything)
@@ -159,7 +160,7 @@ def test_less_is_computed(model: LlamaForCausalLM) -> None:
     requests = requests_for([paper(0, 60)])
     counts = {}
     for shared in (True, False):
-        writer = TransformersWriter(model, tiny_tokenizer(), shared_prefix=shared, max_new_tokens=2)
+        writer = TransformersWriter(model, tiny_tokenizer(), decoding=Decoding(max_new_tokens=2), shared_prefix=shared)
         writer.continuations(requests[:1])
         passed: list[int] = []
         handle = model.register_forward_pre_hook(
@@ -234,7 +235,7 @@ def test_errors(model: LlamaForCausalLM, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nothing-here: no causal language model"):
         TransformersWriter(str(tmp_path / "nothing-here"))
     with pytest.raises(ValueError, match="expected temperature >= 0"):
-        TransformersWriter(model, tiny_tokenizer(), temperature=-1)
+        Decoding(temperature=-1)
     with pytest.raises(ValueError, match="needs its tokenizer"):
         TransformersWriter(model)
     with pytest.raises(DataError, match=r"corpus_id 5: \d+ prompt and 96 new tokens are more than"):
@@ -244,8 +245,8 @@ def test_errors(model: LlamaForCausalLM, tmp_path: Path) -> None:
 def test_local_folder(model: LlamaForCausalLM, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
-    writer = TransformersWriter(tmp_path, temperature=0, max_new_tokens=8)
+    writer = TransformersWriter(tmp_path, decoding=Decoding(temperature=0, max_new_tokens=8))
     requests = requests_for([paper(0, 6)], draws=1)
-    loaded = TransformersWriter(model, tiny_tokenizer(), temperature=0, max_new_tokens=8)
+    loaded = TransformersWriter(model, tiny_tokenizer(), decoding=Decoding(temperature=0, max_new_tokens=8))
     assert writer.continuations(requests) == loaded.continuations(requests)
     assert writer.write([requests[0].text], 2) == [[writer.continuations(requests)[0].text] * 2]

@@ -15,6 +15,7 @@ from semcse.queries import generate_queries, load_queries
 from semcse.readers import DataError
 from semcse.summaries import generate_summaries, load_summaries
 from semcse.writers import Request
+from semcse.writers.base import Decoding
 
 openai_server = pytest.importorskip("semcse.writers.openai_server")
 
@@ -156,7 +157,7 @@ def test_concurrency_is_bounded(server: StandIn) -> None:
 
 def test_what_is_sent(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
-    asked = writer(server, temperature=0.3, top_p=0.8, max_new_tokens=7)
+    asked = writer(server, decoding=Decoding(temperature=0.3, top_p=0.8, max_new_tokens=7))
     asked.continuations([Request(PAPERS[0], "", "text", seed=11)])
     wanted = {"model": "tiny", "prompt": "text", "temperature": 0.3, "top_p": 0.8, "max_tokens": 7, "seed": 11}
     assert wanted.items() <= server.asked[0].items()
@@ -192,7 +193,7 @@ def test_server_that_goes_and_comes_back(tmp_path: Path) -> None:
     [
         ("huge", [], r"no model 'huge' there \(.*unknown model.*\)\. It has tiny"),
         ("tiny", [400], "request refused with status 400"),
-        ("tiny", [503] * 3, "request refused with status 503"),
+        ("tiny", [503] * 3, r"request refused with status 503 .*Can it load 'tiny'\? It lists tiny\."),
     ],
 )
 def test_failures_that_stay(server: StandIn, model: str, plan: list[int | float], message: str) -> None:
@@ -202,7 +203,7 @@ def test_failures_that_stay(server: StandIn, model: str, plan: list[int | float]
 
 
 def test_chat_writes_queries(server: StandIn, tmp_path: Path) -> None:
-    generate_queries(PAPERS, writer(server, chat=True), tmp_path)
+    generate_queries(PAPERS, writer(server, decoding=Decoding(chat=True)), tmp_path)
     assert load_queries(tmp_path, PAPERS) == {0: "a query 0", 1: "a query 0", 2: "a query 0"}
     messages = sorted(body["messages"][0]["content"] for body in server.asked)
     assert [message.split("Title: ")[1] for message in messages] == [

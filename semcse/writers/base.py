@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import Any, Protocol, runtime_checkable
 
@@ -36,6 +36,33 @@ class Continuation:
     text: str
     tokens: int = 0
     finish_reason: str = "ready"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How a language model writes.
+
+    temperature, top_p: not stated in the paper; the defaults are those that Llama-3-8B's own generation settings have.
+        Temperature 0 takes the most probable token.
+    max_new_tokens: limit of one continuation.
+    chat: the request's text is a message to an instruction model, wrapped in its chat template, and not the beginning
+        of a text that a base model continues.
+    """
+
+    temperature: float = 0.6
+    top_p: float = 0.9
+    max_new_tokens: int = 96
+    chat: bool = False
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.max_new_tokens < 1:
+            raise ValueError(
+                "expected temperature >= 0, 0 < top_p <= 1 and max_new_tokens >= 1, got "
+                f"{self.temperature}, {self.top_p} and {self.max_new_tokens}"
+            )
+
+
+SAMPLED = Decoding()
 
 
 def continuation_seed(seed: int, corpus_id: object, prompt: str, draw: int, attempt: int = 0) -> int:
@@ -93,6 +120,19 @@ class Writer:
             title, abstract, key = split_continuation_prompt(text)
             paper |= {"title": title, "abstract": abstract}
         return Request(paper, key, text, draw, continuation_seed(0, text, key, draw))
+
+
+class ModelWriter(Writer):
+    """A writer that lets a language model write: `model` is its name, `decoding` says how."""
+
+    def __init__(self, model: str, decoding: Decoding) -> None:
+        self.model = model
+        self.decoding = decoding
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Model and decoding; where and in which batches the model runs is not among them, and changes no text."""
+        return {"model": self.model, **asdict(self.decoding)}
 
 
 class Wrapped(Writer):

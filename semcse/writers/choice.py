@@ -8,7 +8,7 @@ from typing import Any
 from semcse.models import resolve
 from semcse.readers import DataError
 from semcse.schema import Summaries
-from semcse.writers.base import Writer
+from semcse.writers.base import Decoding, Writer
 from semcse.writers.extractive import ExtractiveWriter
 from semcse.writers.in_process import TransformersWriter
 from semcse.writers.ready import DemoWriter, FileWriter
@@ -35,27 +35,17 @@ def _writer(kind: str, path: str | None, model: str, settings: Summaries, corpus
         return FileWriter(str(path), corpus=corpus)
     if kind == "extractive":
         return ExtractiveWriter()
-    if kind == "openai":
-        return _server_writer(model, settings, chat)
-    return TransformersWriter(
-        resolve(model),
-        chat=chat,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        max_new_tokens=settings.max_new_tokens,
+    decoding = Decoding(
+        temperature=settings.temperature, top_p=settings.top_p, max_new_tokens=settings.max_new_tokens, chat=chat
     )
+    if kind == "openai":
+        return _server_writer(model, str(settings.base_url), decoding)
+    return TransformersWriter(resolve(model), decoding=decoding, batch_tokens=settings.batch_tokens)
 
 
-def _server_writer(model: str, settings: Summaries, chat: bool) -> Writer:
+def _server_writer(model: str, base_url: str, decoding: Decoding) -> Writer:
     try:
         from semcse.writers.openai_server import OpenAIWriter
     except ImportError as error:
         raise DataError("the openai writer needs the package openai: pip install 'semcse[openai]'") from error
-    return OpenAIWriter(
-        model,
-        str(settings.base_url),
-        chat=chat,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        max_new_tokens=settings.max_new_tokens,
-    )
+    return OpenAIWriter(model, base_url, decoding=decoding)

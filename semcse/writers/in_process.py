@@ -5,31 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    StoppingCriteria,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria
 
 from semcse.readers import DataError
 from semcse.sentences import first_sentence
-from semcse.writers.base import Continuation, Request, Writer
+from semcse.writers.base import SAMPLED, Continuation, Decoding, ModelWriter, Request
+from semcse.writers.loading import load_model, stop_tokens
 from semcse.writers.sampling import SeededSampling, pick, uniforms
-from semcse.writers.shared_prefix import build_trees, check_model, context_limit, generate
+from semcse.writers.shared_prefix import check_model, context_limit, generate
+from semcse.writers.trees import build_trees
 
 
-class TransformersWriter(Writer):
+class TransformersWriter(ModelWriter):
     """Sampled continuations by a causal model, cut at the first sentence end.
 
     model: hub name or local folder, or a loaded model (then give `tokenizer`).
-    temperature, top_p: not stated in the paper; the defaults are those that Llama-3-8B's own generation settings have.
-        Temperature 0 is greedy.
-    max_new_tokens: limit of one continuation. batch_tokens: limit of prompts and continuations computed together.
+    batch_tokens: limit of prompts and continuations computed together.
     shared_prefix: compute and store the paper once for all its continuations (see `shared_prefix.py`); without it every
         continuation computes it anew, by `model.generate`. The texts are the same.
-    chat: the request's text is a message to an instruction model, wrapped in its chat template.
     A continuation is a function of its request's seed, whatever else is written at the same time.
     """
 
@@ -40,34 +33,24 @@ class TransformersWriter(Writer):
         model: str | Path | PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase | None = None,
         *,
-        temperature: float = 0.6,
-        top_p: float = 0.9,
-        max_new_tokens: int = 96,
+        decoding: Decoding = SAMPLED,
         batch_tokens: int = 16384,
         shared_prefix: bool = True,
-        chat: bool = False,
         dtype: str = "auto",
         device: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
-        if temperature < 0 or not 0 < top_p <= 1:
-            raise ValueError(f"expected temperature >= 0 and 0 < top_p <= 1, got {temperature} and {top_p}")
-        self.network, self.tokenizer = _load(model, tokenizer, dtype, device, trust_remote_code)
-        self.model = str(model) if isinstance(model, (str, Path)) else self.network.config._name_or_path or "model"
-        self.temperature = temperature
-        self.top_p = top_p
-        self.max_new_tokens = max_new_tokens
+        self.network, self.tokenizer = load_model(
+            model, tokenizer, dtype=dtype, device=device, trust_remote_code=trust_remote_code
+        )
+        name = str(model) if isinstance(model, (str, Path)) else self.network.config._name_or_path or "model"
+        super().__init__(name, decoding)
+        if decoding.chat and self.tokenizer.chat_template is None:
+            raise DataError(f"{name}: no chat template. Queries need an instruction-tuned model: choose another.")
         self.batch_tokens = batch_tokens
         self.shared_prefix = shared_prefix
-        self.chat = chat
         self._checked = False
-        self.stop_ids = _stop_ids(self.network, self.tokenizer)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Model and sampling; the batch size is not among them, for it does not change the texts."""
-        names = ("model", "temperature", "top_p", "max_new_tokens", "chat")
-        return {name: getattr(self, name) for name in names}
+        self.stop_ids = stop_tokens(self.network, self.tokenizer)
 
     def continuations(self, requests: Sequence[Request]) -> list[Continuation]:
         """One continuation for each request, in order."""
@@ -80,13 +63,13 @@ class TransformersWriter(Writer):
         if not self._checked:
             check_model(self.network)
             self._checked = True
-        uniform = uniforms([request.seed for request in requests], self.max_new_tokens).to(self.network.device)
+        uniform = uniforms([request.seed for request in requests], self.decoding.max_new_tokens).to(self.network.device)
 
         def choose(numbers: torch.Tensor, steps: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-            return pick(logits, uniform[numbers, steps], self.temperature, self.top_p)
+            return pick(logits, uniform[numbers, steps], self.decoding.temperature, self.decoding.top_p)
 
         trees = build_trees(prompts, [str(request.paper.get("corpus_id")) for request in requests])
-        limits = {"max_new_tokens": self.max_new_tokens, "budget": self.batch_tokens}
+        limits = {"max_new_tokens": self.decoding.max_new_tokens, "budget": self.batch_tokens}
         written = generate(self.network, trees, choose, self.ended, **limits)
         return [written[number] for number in range(len(requests))]
 
@@ -94,21 +77,22 @@ class TransformersWriter(Writer):
     def _repeat(self, prompts: list[list[int]], requests: Sequence[Request]) -> list[list[int]]:
         """By `model.generate` on every full prompt: for models that cannot share, and to compare with."""
         written: dict[int, list[int]] = {}
-        for batch in _batches([len(prompt) + self.max_new_tokens for prompt in prompts], self.batch_tokens):
+        for batch in _batches([len(prompt) + self.decoding.max_new_tokens for prompt in prompts], self.batch_tokens):
             rows = self._generate([prompts[index] for index in batch], [requests[index].seed for index in batch])
             written.update(zip(batch, rows, strict=True))
         return [written[number] for number in range(len(requests))]
 
     def _encode(self, request: Request) -> list[int]:
         text = request.text
-        if self.chat:
+        if self.decoding.chat:
             message = [{"role": "user", "content": text}]
             text = str(self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))
-        ids: list[int] = self.tokenizer(text, add_special_tokens=not self.chat)["input_ids"]
+        ids: list[int] = self.tokenizer(text, add_special_tokens=not self.decoding.chat)["input_ids"]
         limit = context_limit(self.network, self.shared_prefix)
-        if limit is not None and len(ids) + self.max_new_tokens > limit:
+        new = self.decoding.max_new_tokens
+        if limit is not None and len(ids) + new > limit:
             raise DataError(
-                f"corpus_id {request.paper.get('corpus_id')!r}: {len(ids)} prompt and {self.max_new_tokens} new "
+                f"corpus_id {request.paper.get('corpus_id')!r}: {len(ids)} prompt and {new} new "
                 f"tokens are more than {self.model} takes ({limit}). Shorten the abstract, or take a model with a "
                 "longer context."
             )
@@ -119,18 +103,18 @@ class TransformersWriter(Writer):
         pad = self.stop_ids[0]
         ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts])
         mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-        uniform = uniforms(seeds, self.max_new_tokens).to(self.network.device)
+        uniform = uniforms(seeds, self.decoding.max_new_tokens).to(self.network.device)
         output = self.network.generate(  # type: ignore[operator]
             ids.to(self.network.device),
             attention_mask=mask.to(self.network.device),
-            max_new_tokens=self.max_new_tokens,
+            max_new_tokens=self.decoding.max_new_tokens,
             do_sample=False,
             temperature=None,
             top_p=None,
             top_k=None,
             pad_token_id=pad,
             eos_token_id=self.stop_ids,
-            logits_processor=[SeededSampling(uniform, width, self.temperature, self.top_p)],
+            logits_processor=[SeededSampling(uniform, width, self.decoding.temperature, self.decoding.top_p)],
             stopping_criteria=[_SentenceEnd(self, width)],
         )
         return [self._until_end(row) for row in output[:, width:].tolist()]
@@ -169,41 +153,6 @@ class _SentenceEnd(StoppingCriteria):
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         ended = [self.writer.ended(row) for row in input_ids[:, self.width :].tolist()]
         return torch.tensor(ended, device=input_ids.device)
-
-
-def _load(
-    model: str | Path | PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase | None,
-    dtype: str,
-    device: str | None,
-    trust_remote_code: bool,
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    if isinstance(model, PreTrainedModel):
-        if tokenizer is None:
-            raise ValueError("a loaded model needs its tokenizer: TransformersWriter(model, tokenizer)")
-        model.eval()  # type: ignore[no-untyped-call]
-        return model, tokenizer
-    target = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        loaded = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, trust_remote_code=trust_remote_code)
-        tokenizer = tokenizer or AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
-    except OSError as error:
-        raise DataError(
-            f"{model}: no causal language model to be had under this name or in this folder ({str(error)[:300]}). "
-            "Download it, or point the summaries' model parameter to a local folder."
-        ) from error
-    network: PreTrainedModel = loaded
-    network.to(target).eval()  # type: ignore[arg-type]
-    return network, tokenizer
-
-
-def _stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    configured = model.generation_config.eos_token_id
-    ids = configured if isinstance(configured, list) else [configured]
-    known = [token for token in [*ids, tokenizer.eos_token_id] if token is not None]
-    if not known:
-        raise ValueError("the model has no end-of-text token; set tokenizer.eos_token")
-    return list(dict.fromkeys(known))
 
 
 def _batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:

@@ -9,21 +9,23 @@ from openai import APIConnectionError, APIStatusError, NotFoundError, OpenAI
 
 from semcse.readers import DataError
 from semcse.sentences import first_sentence
-from semcse.writers.base import Continuation, Request, Writer
+from semcse.writers.base import SAMPLED, Continuation, Decoding, ModelWriter, Request
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 
 
-class OpenAIWriter(Writer):
-    """Continuations by `/v1/completions`, or with `chat` answers by `/v1/chat/completions`.
+class OpenAIWriter(ModelWriter):
+    """Continuations by `/v1/completions`, or with `decoding.chat` answers by `/v1/chat/completions`.
 
     model: the name under which the server has it. base_url: such as "http://localhost:8000/v1".
-    temperature, top_p, max_new_tokens: as in TransformersWriter. The seed of a request goes to the server, which may
-        or may not heed it: texts are stored as data and not expected to come again.
+    decoding: goes to the server with each request, and so does the request's seed, which the server may or may not
+        heed: texts are stored as data and not expected to come again. (`transformers serve` samples only where the
+        model's own generation_config.json has do_sample.)
     concurrency: papers asked for at the same time; the prompts of a paper follow each other, so that a server's prefix
         cache serves all but the first. All draws of a prompt are one request (`n`), which most servers compute with one
         prefill; a server that gives fewer is asked again for the others.
-    retries, timeout: for each request; seconds. Retried with growing waits: timeouts, refused connections, 429, 5xx.
+    retries, timeout: for each request; seconds. Retried with waits that grow to eight seconds: timeouts, refused
+        connections, 429, 5xx. The default bridges about a minute, in which a server may start or come back.
     The key is read from the environment variable OPENAI_API_KEY and nowhere else; without it "none" is sent.
     """
 
@@ -32,29 +34,16 @@ class OpenAIWriter(Writer):
         model: str,
         base_url: str,
         *,
-        temperature: float = 0.6,
-        top_p: float = 0.9,
-        max_new_tokens: int = 96,
-        chat: bool = False,
+        decoding: Decoding = SAMPLED,
         concurrency: int = 16,
-        retries: int = 6,
+        retries: int = 10,
         timeout: float = 120.0,
     ) -> None:
-        self.model = model
+        super().__init__(model, decoding)
         self.base_url = base_url
-        self.temperature = temperature
-        self.top_p = top_p
-        self.max_new_tokens = max_new_tokens
-        self.chat = chat
         self.concurrency = concurrency
         key = os.environ.get(KEY_VARIABLE) or "none"
         self.client = OpenAI(base_url=base_url, api_key=key, max_retries=retries, timeout=timeout)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Model and sampling; where the server is and how it is asked does not belong to the job."""
-        names = ("model", "temperature", "top_p", "max_new_tokens", "chat")
-        return {name: getattr(self, name) for name in names}
 
     def continuations(self, requests: Sequence[Request]) -> list[Continuation]:
         """One continuation for each request, in order.
@@ -84,13 +73,13 @@ class OpenAIWriter(Writer):
     def _ask(self, text: str, n: int, seed: int) -> list[Continuation]:
         options: dict[str, Any] = {
             "model": self.model,
-            "max_tokens": self.max_new_tokens,
-            "temperature": self.temperature,
-            "top_p": self.top_p,
+            "max_tokens": self.decoding.max_new_tokens,
+            "temperature": self.decoding.temperature,
+            "top_p": self.decoding.top_p,
             "seed": seed % 2**31,
         } | ({"n": n} if n > 1 else {})
         try:
-            if self.chat:
+            if self.decoding.chat:
                 message: Any = [{"role": "user", "content": text}]
                 response: Any = self.client.chat.completions.create(messages=message, **options)
                 texts = [(choice.message.content, choice.finish_reason) for choice in response.choices]
@@ -114,7 +103,8 @@ class OpenAIWriter(Writer):
         if isinstance(error, NotFoundError):
             return f"{self.base_url}: no model {self.model!r} there ({error.message:.200}). It has {self._models()}."
         if isinstance(error, APIStatusError):
-            return f"{self.base_url}: request refused with status {error.status_code} ({error.message:.200})."
+            hint = f" Can it load {self.model!r}? It lists {self._models()}." if error.status_code >= 500 else ""
+            return f"{self.base_url}: request refused with status {error.status_code} ({error.message:.200}).{hint}"
         return (
             f"{self.base_url}: no answer after {self.client.max_retries} retries ({error.message}). "
             "Is the server up? Start it and run again; the job continues."
