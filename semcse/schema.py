@@ -27,6 +27,7 @@ NameOrPath = Annotated[str, "name or path"]
 Name = Annotated[str, Field(pattern=r"^[\w.+-]+$")]
 """Letters, digits, '_', '.', '+' and '-', since it becomes part of a path."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 PositiveKind = Literal["summary", "title", "sentence"]
 POSITIVES: dict[PositiveKind, float] = {"summary": 0.5, "title": 0.15, "sentence": 0.35}
@@ -194,7 +195,9 @@ class Training(Section):
         "summary", description="sentence: a control without a language model; ours"
     )
     summaries_per_paper: PositiveInt | None = Field(None, description="use only the first few; none: all; ours")
-    papers: PositiveInt | None = Field(None, description="training papers used; none: all; Table 3")
+    papers: PositiveInt | Share | None = Field(
+        None, description="training papers used, a number or a share of them; none: all; Table 3"
+    )
     projection: PositiveInt | None = Field(None, description="size of a head dropped after training; ours")
     batch_size: Annotated[int, Field(ge=2)] = Field(32, description="pairs in a batch; A.3")
     gradient_cache: PositiveInt | None = Field(None, description="pairs per chunk of a cached large batch; ours")

@@ -72,9 +72,11 @@ def train(study: Study, records: Sequence[Record], validation: Sequence[Record])
 def select_records(records: Sequence[Record], settings: Training, seed: int) -> list[Record]:
     """The papers and summaries that training uses: `papers` of a seeded permutation, the first `summaries_per_paper`.
 
-    Smaller selections are part of larger ones of the same seed. Raises ValueError when there are too few papers.
+    `papers` below 1 is a share. Smaller selections are part of larger ones of the same seed. Raises ValueError when
+    there are too few papers.
     """
-    count = settings.papers or len(records)
+    wanted = settings.papers or len(records)
+    count = round(wanted * len(records)) if wanted < 1 else int(wanted)
     if count > len(records):
         raise ValueError(f"training.papers asks for {count} papers, but there are {len(records)}; lower it")
     order = np.random.default_rng(seed).permutation(len(records))[:count] if settings.papers else range(count)

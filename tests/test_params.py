@@ -40,6 +40,13 @@ def test_the_paper_s_counts_sum_to_350000():
     assert sum(load("paper").sampling.sets.values()) == 350_000
 
 
+def test_sizes_of_table_3_at_any_scale():
+    for name in [name for name in ABLATIONS if name.startswith("size-")]:
+        share = load(f"paper+{name}").training.papers
+        assert share * 350_000 == pytest.approx(1000 * float(name.removeprefix("size-").removesuffix("k")))
+        assert round(share * load("demo").sampling.training) >= 5  # a batch of five still fits
+
+
 def test_ablations_hold_differences_only():
     for name in ABLATIONS:
         base, changed = explain("paper"), explain(f"paper+{name}")

@@ -243,10 +243,10 @@ def test_each_parameter_makes_another_model(base: Path, tmp_path: Path, changes:
 
 
 def test_selections_are_nested() -> None:
-    def ids(count: int) -> list[int]:
+    def ids(count: float) -> list[int]:
         return [record["corpus_id"] for record in select_records(RECORDS, Training(papers=count), seed=1)]
 
-    assert ids(10) == ids(30)[:10]
+    assert ids(10) == ids(30)[:10] == ids(0.25)
     assert ids(10) != list(range(10))
     with pytest.raises(ValueError, match="asks for 41 papers, but there are 40"):
         ids(41)
