@@ -2,8 +2,10 @@
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from semcse.readers import DataError
 MANIFEST = "manifest.json"
 COLUMNS = ["corpus_id", "prompt", "draw", "text", "tokens", "finish_reason", "model", "seed"]
 EXTRA = ["attempt", "reject"]
+ABANDONED = 3600.0
+"""Seconds after which a half-written shard is nobody's; writing one takes far less."""
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -25,12 +29,7 @@ def shard_path(folder: Path, number: int) -> Path:
 
 
 def write_shard(path: Path, rows: Sequence[Mapping[str, Any]], fingerprint: str, integer_ids: bool) -> dict[str, Any]:
-    """Write the rows of a shard, accepted (`reject` None) and rejected, and return their counts.
-
-    What an interrupted process left of the same shard is removed first.
-    """
-    for leftover in path.parent.glob(f".{path.stem}-*"):
-        leftover.unlink(missing_ok=True)
+    """Write the rows of a shard, accepted (`reject` None) and rejected, and return their counts."""
     counts = _count(rows)
     metadata = {"fingerprint": fingerprint, "counts": json.dumps(counts)}
     table = pa.Table.from_pylist(list(rows), _schema(integer_ids)).replace_schema_metadata(metadata)
@@ -53,9 +52,20 @@ def _schema(integer_ids: bool) -> pa.Schema:
     return pa.schema([(name, kinds.get(name, pa.string())) for name in [*COLUMNS, *EXTRA]])
 
 
+def _tidy_up(folder: Path) -> None:
+    """Remove what killed processes left half written. Young files may belong to one that is writing now."""
+    for leftover in folder.glob(".shard-*"):
+        with suppress(FileNotFoundError):
+            if time.time() - leftover.stat().st_mtime > ABANDONED:
+                leftover.unlink()
+
+
 def shard_counts(path: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The counts stored in a finished shard, or None when it is missing or belongs to another job."""
-    metadata = (pq.read_schema(path).metadata or {}) if path.exists() else {}
+    """The counts stored in a finished shard, or None when it is missing, damaged, or belongs to another job."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return None
     if metadata.get(b"fingerprint", b"").decode() != fingerprint:
         return None
     counts: dict[str, Any] = json.loads(metadata[b"counts"])
@@ -67,6 +77,7 @@ def enter_folder(folder: Path, manifest: Mapping[str, Any], redo: bool) -> None:
 
     `manifest["shards"]` holds the fingerprint of each shard. With `redo`, shards that differ are removed first.
     """
+    _tidy_up(folder)
     path = folder / MANIFEST
     new = json.loads(json.dumps(manifest))
     old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
@@ -81,7 +92,7 @@ def enter_folder(folder: Path, manifest: Mapping[str, Any], redo: bool) -> None:
     valid = {shard_path(folder, number): mark for number, mark in enumerate(new["shards"])}
     for shard in folder.glob("shard-*.parquet"):
         if shard not in valid or shard_counts(shard, valid[shard]) is None:
-            shard.unlink()
+            shard.unlink(missing_ok=True)
     write_atomic(path, json.dumps(new, indent=2, ensure_ascii=False) + "\n")
 
 

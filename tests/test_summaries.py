@@ -123,6 +123,18 @@ def test_stale_shards_are_never_read(tmp_path: Path) -> None:
         load_summaries(tmp_path)
 
 
+def test_damaged_shard_is_written_again(tmp_path: Path) -> None:
+    """As a failing disk leaves it: there, but empty."""
+    generate_summaries(PAPERS, Stub(), tmp_path, shard_size=2)
+    whole = load_summaries(tmp_path)
+    (tmp_path / "shard-00001.parquet").write_bytes(b"")
+    with pytest.raises(DataError, match=r"1 of 4 shards are missing \(shard-00001"):
+        load_summaries(tmp_path)
+    report = generate_summaries(PAPERS, Stub(), tmp_path, shard_size=2)
+    assert (report.reused, report.written) == (3, 1)
+    pd.testing.assert_frame_equal(load_summaries(tmp_path), whole)
+
+
 BAD = {
     "findings": ("", "sentence"),
     "concern": ("this was cut", "length"),

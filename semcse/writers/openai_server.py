@@ -101,10 +101,14 @@ class OpenAIWriter(ModelWriter):
 
     def _explain(self, error: APIStatusError | APIConnectionError) -> str:
         if isinstance(error, NotFoundError):
-            return f"{self.base_url}: no model {self.model!r} there ({error.message:.200}). It has {self._models()}."
+            return (
+                f"{self.base_url}: no model {self.model!r} there ({error.response.text:.200}). It has {self._models()}."
+            )
         if isinstance(error, APIStatusError):
             hint = f" Can it load {self.model!r}? It lists {self._models()}." if error.status_code >= 500 else ""
-            return f"{self.base_url}: request refused with status {error.status_code} ({error.message:.200}).{hint}"
+            return (
+                f"{self.base_url}: request refused with status {error.status_code} ({error.response.text:.200}).{hint}"
+            )
         return (
             f"{self.base_url}: no answer after {self.client.max_retries} retries ({error.message}). "
             "Is the server up? Start it and run again; the job continues."
@@ -112,7 +116,9 @@ class OpenAIWriter(ModelWriter):
 
     def _models(self) -> str:
         try:
-            return ", ".join(sorted(model.id for model in self.client.models.list())) or "none"
+            return (
+                ", ".join(sorted(model.id for model in self.client.with_options(max_retries=0).models.list())) or "none"
+            )
         except (APIStatusError, APIConnectionError):
             return "a list that could not be had"
 
