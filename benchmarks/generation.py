@@ -1,15 +1,21 @@
-"""Shared-prefix generation against plain `model.generate`: same model, same run, same number of new tokens.
+"""Shared-prefix generation against plain `model.generate` and transformers' continuous batching, in one run.
 
-    python benchmarks/generation.py                       # a Llama of 70M random parameters on the CPU
-    python benchmarks/generation.py --shape 8b --papers 64 --device cuda --dtype bfloat16
+    python benchmarks/generation.py --check               # a Llama of 71M random parameters on the CPU, minutes
+    python benchmarks/generation.py --shape 8b --papers 64 --budget 262144 --device cuda --dtype bfloat16
 
-Prints, for each way of writing 5 prompts x 3 draws a paper: tokens per second, tokens computed before the first new
-one, peak memory above the loaded model, and the time relative to the shared prefix. On a CPU, `seconds` are those
-of the processor, which other programs on the machine disturb less than the clock on the wall (with one thread, hardly
-at all); rates, ratios and extrapolated hours use them. `--check` compares greedy outputs.
+Prints, for each way of writing 5 prompts x 3 draws a paper with the same number of new tokens: seconds on the wall and,
+on a CPU, of the processor, which other programs on the machine disturb less (rates and extrapolated hours use these);
+tokens per second; tokens computed before the first new one; peak memory above the loaded model; and how many times
+longer than the shared prefix it took, by both clocks. `--check` compares greedy outputs with separate calls.
+
+Continuous batching is measured twice: prompts of a paper one after the other, as one would send them, and prompt by
+prompt over all papers in small batches, which lets the later prompts find the blocks of the first. Its blocks hold 32
+tokens, since with the default 256 an abstract of 250 fills none and nothing is shared.
 """
 
 import argparse
+import ctypes
+import platform
 import resource
 import threading
 import time
@@ -19,7 +25,8 @@ from dataclasses import dataclass
 
 import psutil
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import ContinuousBatchingConfig, GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers.utils import logging
 
 from semcse.writers.sampling import pick, uniforms
 from semcse.writers.shared_prefix import generate
@@ -33,6 +40,7 @@ SHAPES = {
 }  # fmt: skip
 PROMPT_TOKENS = (24, 7, 13, 9, 9)
 DRAWS = 3
+BLOCK = 32
 PAPERS_OF_THE_STUDY = 350_000
 TEMPERATURE, TOP_P = 0.6, 0.9
 PEAKED = 12.0
@@ -115,14 +123,33 @@ def _call(model: PreTrainedModel, prompts: list[list[int]], new: int, sample: bo
     return output[:, width:].tolist()
 
 
+def batched(model: PreTrainedModel, papers: list[list[list[int]]], new: int, by_prompt: bool) -> list[list[int]]:
+    """(c): `generate_batch`, continuous batching with block sharing; with `by_prompt` in the order that shares most."""
+    prompts = [paper[k] for k in range(len(PROMPT_TOKENS)) for paper in papers]
+    if not by_prompt:
+        prompts = [prompt for paper in papers for prompt in paper]
+    settings = GenerationConfig(
+        do_sample=True, temperature=TEMPERATURE, top_p=TOP_P, top_k=0, max_new_tokens=new, num_return_sequences=DRAWS,
+        eos_token_id=-1, pad_token_id=0,
+    )  # fmt: skip
+    longest = max(map(len, prompts)) + new
+    config = ContinuousBatchingConfig(
+        page_size=BLOCK,
+        num_blocks=len(prompts) * DRAWS * (longest // BLOCK + 2),
+        max_batch_tokens=longest if by_prompt else 2048,
+    )
+    with torch.inference_mode(False):  # its own thread cannot write to tensors made in inference mode
+        found = model.generate_batch(prompts, generation_config=settings, continuous_batching_config=config)
+    return [output.generated_tokens for output in found.values()]
+
+
 @contextmanager
 def counted(model: PreTrainedModel) -> Iterator[list[int]]:
-    """Tokens computed in forward passes wider than the branches of a paper, that is, before the first new token."""
+    """All tokens that go through the model."""
     total = [0]
 
     def count(module: torch.nn.Module, args: tuple[object, ...], kwargs: dict[str, torch.Tensor]) -> None:
-        if kwargs["input_ids"].shape[1] > len(PROMPT_TOKENS) * DRAWS:
-            total[0] += kwargs["input_ids"].numel()
+        total[0] += kwargs["input_ids"].numel()
 
     handle = model.register_forward_pre_hook(count, with_kwargs=True)
     yield total
@@ -139,6 +166,8 @@ def peak_memory(device: str) -> Iterator[list[float]]:
         yield peak
         peak[0] = (torch.cuda.max_memory_allocated() - start) / 2**20
         return
+    if platform.system() == "Linux":
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # what the way before has freed is not to hide what this one takes
     process, over = psutil.Process(), threading.Event()
     start = process.memory_info().rss
 
@@ -155,13 +184,14 @@ def peak_memory(device: str) -> Iterator[list[float]]:
 
 def measure(model: PreTrainedModel, device: str, write: Callable[[], list[list[int]]]) -> Measured:
     """Run `write` once."""
-    with counted(model) as prefill, peak_memory(device) as memory, torch.inference_mode():
+    with counted(model) as computed, peak_memory(device) as memory, torch.inference_mode():
         begin, begin_cpu = time.perf_counter(), time.process_time()
         output = write()
         if device != "cpu":
             torch.cuda.synchronize()
         wall, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
-    return Measured(cpu if device == "cpu" else wall, wall, prefill[0], memory[0], output)
+    prefill = computed[0] - sum(len(row) - 1 for row in output)
+    return Measured(cpu if device == "cpu" else wall, wall, prefill, memory[0], output)
 
 
 def show(name: str, measured: Measured, ours: Measured, papers: int) -> None:
@@ -169,8 +199,9 @@ def show(name: str, measured: Measured, ours: Measured, papers: int) -> None:
     new = sum(map(len, measured.output))
     hours = measured.seconds / papers * PAPERS_OF_THE_STUDY / 3600
     print(
-        f"{name:34} {measured.wall:9.2f} {measured.seconds:9.2f} {new / measured.seconds:12,.0f} "
-        f"{measured.prefill:10,} {measured.memory:10,.0f} {measured.seconds / ours.seconds:8.2f} {hours:10,.1f}"
+        f"{name:34} {measured.wall:8.2f} {measured.seconds:8.2f} {new / measured.seconds:9,.0f} "
+        f"{measured.prefill:9,} {measured.memory:9,.0f} {measured.wall / ours.wall:7.2f} "
+        f"{measured.seconds / ours.seconds:7.2f} {hours:9,.1f}"
     )
 
 
@@ -178,14 +209,14 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=SHAPES, default="70m")
-    parser.add_argument("--papers", type=int, default=8)
+    parser.add_argument("--papers", type=int, default=3)
     parser.add_argument("--abstract-tokens", type=int, default=250)
     parser.add_argument("--new-tokens", type=int, nargs="+", default=[8, 32])
     parser.add_argument("--budget", type=int, default=16_384, help="cached keys in flight")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--without-a", action="store_true", help="leave out the fifteen separate calls")
+    parser.add_argument("--without", nargs="+", default=[], choices=["a", "b", "c"], help="leave out these ways")
     parser.add_argument("--check", action="store_true", help="compare greedy outputs with separate calls")
     return parser.parse_args()
 
@@ -194,6 +225,7 @@ def main() -> None:
     """Measure and print."""
     options = arguments()
     torch.set_num_threads(options.threads)
+    logging.set_verbosity_error()
     model = build(options.shape, options.device, options.dtype)
     print(f"{model.num_parameters() / 1e6:.0f}M parameters, {options.dtype}, {options.device}, "
           f"{torch.get_num_threads()} threads; {options.papers} papers of {options.abstract_tokens} tokens, 5 prompts "
@@ -201,15 +233,16 @@ def main() -> None:
     papers = make_prompts(options.papers, options.abstract_tokens, model.config.vocab_size)
     measure(model, options.device, lambda: shared(model, papers[:2], 2, True, options.budget))
     for new in options.new_tokens:
-        print(f"\n{f'{new} new tokens each':34} {'wall s':>9} {'seconds':>9} {'new tokens/s':>12} "
-              f"{'prefill':>10} {'peak MiB':>10} {'ratio':>8} {'h/350,000':>10}")  # fmt: skip
+        print(f"\n{f'{new} new tokens each':34} {'wall s':>8} {'seconds':>8} {'tokens/s':>9} {'prefill':>9} "
+              f"{'peak MiB':>9} {'x wall':>7} {'x':>7} {'h/350,000':>9}")  # fmt: skip
         ways = {
             "shared prefix (ours)": lambda new=new: shared(model, papers, new, True, options.budget),
             "(b) generate, 3 return sequences": lambda new=new: returned(model, papers, new, True),
             "(a) fifteen separate generate": lambda new=new: separate(model, papers, new, True, 1),
+            "(c) continuous batching": lambda new=new: batched(model, papers, new, False),
+            "(c) the same, prompt by prompt": lambda new=new: batched(model, papers, new, True),
         }
-        if options.without_a:
-            del ways["(a) fifteen separate generate"]
+        ways = {name: way for name, way in ways.items() if name[:3] not in [f"({way})" for way in options.without]}
         measured = {name: measure(model, options.device, way) for name, way in ways.items()}
         for name, result in measured.items():
             show(name, result, measured["shared prefix (ours)"], options.papers)
