@@ -1,6 +1,6 @@
 """Real SciRepEval samples end to end: an encoder against random vectors on five small tasks.
 
-    python benchmarks/scirepeval_samples.py ../shared/data [--share 1.0] [--max-length 256]
+    python benchmarks/scirepeval_samples.py ../shared/data [--share 1.0] [--max-length 256] [--precision float32]
 
 The folder holds the `scirepeval_*.jsonl.gz` samples. They are written out in the benchmark's local layouts and go
 through the whole evaluator, texts included. The samples are small: the scores are not comparable with published ones.
@@ -135,14 +135,18 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--share", type=float, default=1.0, help="share of the ranking samples")
     parser.add_argument("--max-length", type=int, default=256, help="tokens of a text")
+    parser.add_argument("--precision", default="auto", help="auto: bfloat16 where the hardware is fast in it")
     parser.add_argument("--model", help="a local path or hub name; default: the bundled all-MiniLM-L6-v2, mean pooling")
     options = parser.parse_args()
     from semcse.encoder import Encoder
+    from semcse.trainer import trains_in_bfloat16
 
     source = options.model or bundled()
-    encoder = Encoder.load(source, pooling="mean", max_length=options.max_length)
+    precision = "bfloat16" if trains_in_bfloat16(options.precision) else "float32"
+    encoder = Encoder.load(source, pooling="mean", max_length=options.max_length, precision=precision)
     table = compare(options.data, lambda texts: encoder.encode(texts), encoder.separator, options.share)
     print(table.to_string(index=False))
+    print(f"encoded in {precision}, at most {options.max_length} tokens")
 
 
 def bundled() -> str:

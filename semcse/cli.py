@@ -51,6 +51,29 @@ def check(spec: Spec, override: Override = None) -> None:
 
 
 @app.command()
+def summaries(
+    spec: Spec,
+    shard: Annotated[str, typer.Option(help="part i of n, from 0/n to (n-1)/n")],
+    override: Override = None,
+) -> None:
+    """Write a part of a run's summaries and queries, so that several processes or machines share the work.
+
+    The papers must be sampled (semcse run SPEC --only 01). When all parts are done, `semcse run SPEC` finds them.
+    """
+    from semcse.jobs import parse_part, query_job, summary_job
+
+    try:
+        part, study = parse_part(shard), load(spec, override or [])
+        for job in (summary_job, query_job):
+            report = job(study.folder, study.summaries, study.seed, part)
+            if report is not None:
+                done = f"{report.rows} rows of {report.papers} papers, {report.written} new shards"
+                typer.echo(f"{report.folder}: {done}")
+    except (ValueError, OSError) as error:
+        raise _failure(error) from None
+
+
+@app.command()
 def figures(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run's folder, e.g. runs/demo")]) -> None:
     """Draw every figure and table of a run again from its stored results; no model runs."""
     from semcse.redraw import redraw
@@ -63,6 +86,39 @@ def figures(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="a ru
         typer.echo(str(path))
 
 
+@app.command()
+def scirepeval(
+    target: Annotated[str, typer.Argument(help="a run's folder, a model of params/models.yaml, or a model's folder")],
+    data: Annotated[Path | None, typer.Option(help="local copies of both data sets; default: the hub")] = None,
+    tasks: Annotated[str, typer.Option(help="tasks or types, e.g. Search,regression; default: all 22")] = "",
+    mode: Annotated[str | None, typer.Option(help="official (default) or modern")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for results; default: the run, or runs/scirepeval")] = None,
+    mean_with: Annotated[list[str] | None, typer.Option(help="one more model, to average the vectors")] = None,
+    s2and: Annotated[Path | None, typer.Option(help="only write embeddings into the S2AND tool's data")] = None,
+    go_on: Annotated[bool, typer.Option("--go-on", help="end without an error although tasks failed")] = False,
+) -> None:
+    """Score models on SciRepEval with our own evaluator; what is done already is not done again."""
+    from semcse.scirepeval import study
+
+    chosen = [task.strip() for task in tasks.split(",") if task.strip()] or None
+    try:
+        found = study.find_target(target, out, data=str(data) if data else None, tasks=chosen, mode=mode)
+        if s2and is not None:
+            typer.echo("\n".join(map(str, study.write_s2and(found, s2and))))
+            return
+        problems = study.score_target(found, mean_with or [], typer.echo)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise _failure(error) from None
+    for where, reason in problems.items():
+        typer.secho(f"{where}: {reason}", fg=typer.colors.RED, err=True)
+    if problems and not go_on:
+        raise typer.Exit(1)
+
+
 def _failure(error: Exception) -> typer.Exit:
     typer.secho(str(error), fg=typer.colors.RED, err=True)
     return typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

@@ -63,7 +63,8 @@ def execute_study(
     command = [sys.executable, "-m", "snakemake", *_snakemake_options(study, cores)]
     if chosen:
         rules = [stage.rule for stage in chosen]
-        command += ["--allowed-rules", *rules, "--forcerun", *rules, "--", *_targets(study, chosen)]
+        allowed = [*rules, "scores"] if "scirepeval" in rules else rules
+        command += ["--allowed-rules", *allowed, "--forcerun", *rules, "--", *_targets(study, chosen)]
     elif later:
         command += ["--forcerun", *(stage.rule for stage in later)]
     _drive(command, study)

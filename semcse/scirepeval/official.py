@@ -29,14 +29,22 @@ def read_official(path: str | Path, model: str, failed: str = "raise") -> pd.Dat
     Failed tasks raise a ValueError with their reasons; with `failed="skip"` they are left out (an average over the
     rest is then refused by `aggregate`).
     """
-    try:
-        result = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not a JSON result file: {error}") from error
+    result = read_result(path)
     try:
         return to_rows(result, model, failed=failed)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def read_result(path: str | Path) -> dict[str, Any]:
+    """The result object of a file; ValueError where it holds something else."""
+    try:
+        result = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not a JSON result file: {error}") from error
+    if not isinstance(result, dict):
+        raise ValueError(f"{path}: expected one JSON object, task name to metrics, got {type(result).__name__}")
+    return result
 
 
 def write_official(rows: pd.DataFrame, path: str | Path, model: str | None = None) -> Path:

@@ -66,6 +66,13 @@ def select_tasks(
     return [task for task in table if task["name"] in wanted or task["type"] in kinds]
 
 
+def named_tasks(wanted: Iterable[str]) -> list[Task]:
+    """The tasks that names and types mean, in table order; all 22 for none. ValueError for an unknown one."""
+    words = list(wanted)
+    _known(words, [*(task["name"] for task in all_tasks()), *TYPES], "task or task type")
+    return select_tasks([word for word in words if word not in TYPES], [word for word in words if word in TYPES])
+
+
 def validate(task: Mapping[str, Any]) -> Task:
     """A copy of a task object, or a ValueError that names what is wrong with it."""
     name = task.get("name")

@@ -15,6 +15,7 @@ from semcse.tables import Table
 
 Run = str | os.PathLike[str]
 Drawn = TypeVar("Drawn", bound=Figure | None)
+Made = TypeVar("Made", bound=Table | None)
 VIEWS: dict[str, list[Callable[[Run], Any]]] = {}
 """What each stage shows, in the order of definition."""
 
@@ -39,10 +40,10 @@ def picture(stage: str) -> Callable[[Callable[[Run], Drawn]], Callable[[Run], Dr
     return register
 
 
-def table(stage: str) -> Callable[[Callable[[Run], Table]], Callable[[Run], Table]]:
-    """Register a table with its stage; tables save themselves under `tables/`."""
+def table(stage: str) -> Callable[[Callable[[Run], Made]], Callable[[Run], Made]]:
+    """Register a table with its stage; tables save themselves under `tables/`. One without data is None."""
 
-    def register(make: Callable[[Run], Table]) -> Callable[[Run], Table]:
+    def register(make: Callable[[Run], Made]) -> Callable[[Run], Made]:
         VIEWS.setdefault(stage, []).append(make)
         return make
 
