@@ -4,8 +4,8 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cached_property
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,13 @@ from semcse.deberta import speed_up
 from semcse.folders import POOLINGS, Layout, Replacement, read_layout, write_layout
 from semcse.lean import make_lean
 from semcse.losses import widen
+from semcse.packed import can_pack, packed, side_by_side
 
 PRECISIONS = ("auto", "float32", "bfloat16")
-BATCH_TOKENS = 8192
+BATCH_TOKENS = {"cpu": 1024, "cuda": 32768}
+"""Tokens encoded at once unless told otherwise: on a CPU what its caches hold, on a GPU enough to fill it."""
 _TOKENIZED_AT_ONCE = 4096
+_WORTH_PACKING = 2048  # tokens from which packing the weights costs less than it saves
 
 
 class Encoder:
@@ -135,23 +138,27 @@ class Encoder:
         return digest.hexdigest()
 
     def encode(
-        self, texts: Sequence[str], batch_tokens: int = BATCH_TOKENS, *, progress: bool = False
+        self, texts: Sequence[str], batch_tokens: int | None = None, *, progress: bool = False
     ) -> NDArray[np.float32]:
         """Embeddings (N, D), float32, in the order of `texts`.
 
         Equal texts are encoded once. Texts are sorted by length and cut into batches of at most `batch_tokens` tokens,
-        padding included. `progress` shows a bar of tokens on a terminal.
+        padding included (none: what suits the device). `progress` shows a bar of tokens on a terminal.
 
         Raises TypeError for anything but a sequence of strings, ValueError for embeddings that are not finite.
         """
         rows, place = self._tokenized(texts)
         lengths = np.array([len(row) for row in rows], dtype=np.int64)
         embeddings = np.empty((len(rows), self.dimension), dtype=np.float32)
+        budget = batch_tokens or BATCH_TOKENS["cpu" if self.device.type == "cpu" else "cuda"]
         self.model.train(False)
-        with tqdm(total=int(lengths.sum()), unit="tok", unit_scale=True, disable=None if progress else True) as bar:
-            for batch in within_budget(lengths, batch_tokens):
-                ids, mask = pad([rows[row] for row in batch], padding_token(self.tokenizer))
-                embeddings[batch] = self._embed(ids.to(self.device), mask.to(self.device)).cpu().numpy()
+        total = int(lengths.sum())
+        bar = tqdm(total=total, unit="tok", unit_scale=True, disable=None if progress else True)
+        with bar, self._packed(total):
+            for batch, vectors in side_by_side(
+                partial(self._vectors, rows), within_budget(lengths, budget), self.device
+            ):
+                embeddings[batch] = vectors
                 bar.update(int(lengths[batch].sum()))
         _check_finite(embeddings, texts, place)
         return embeddings[place]
@@ -181,6 +188,16 @@ class Encoder:
         distinct: dict[str, int] = {}
         place = np.array([distinct.setdefault(text, len(distinct)) for text in texts], dtype=np.int64)
         return tokenize(self.tokenizer, list(distinct), self.max_length), place
+
+    def _packed(self, tokens: int) -> AbstractContextManager[None]:
+        """The model made fast for that many tokens on a CPU."""
+        dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+        worth = tokens >= _WORTH_PACKING and can_pack(self.device, dtype)
+        return packed(self.model, dtype) if worth else nullcontext()
+
+    def _vectors(self, rows: Sequence[NDArray[np.int32]], batch: NDArray[np.int64]) -> NDArray[np.float32]:
+        ids, mask = pad([rows[row] for row in batch], padding_token(self.tokenizer))
+        return self._embed(ids.to(self.device), mask.to(self.device)).cpu().numpy()
 
     @torch.inference_mode()
     def _embed(self, ids: Tensor, mask: Tensor) -> Tensor:

@@ -1,0 +1,81 @@
+"""The packed model against the plain one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from semcse import encoder as encoder_module
+from semcse.encoder import Encoder
+from semcse.packed import packed, side_by_side
+from tests.tiny import tiny_bert, tiny_deberta
+
+TEXTS = ["a title of 3", "the paper says little about 14 and 15 .", "sentence", " ".join(["summary"] * 50)]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(params=[tiny_bert, tiny_deberta])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path: Path = request.param(tmp_path)
+    return path
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("batch_tokens", [8, 4000])
+def test_packed_float32_equals_plain(
+    folder: Path, pooling: str, batch_tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = Encoder.load(folder, pooling, precision="float32")
+    plain = encoder.encode(TEXTS, batch_tokens)
+    monkeypatch.setattr(encoder_module, "_WORTH_PACKING", 1)
+    np.testing.assert_allclose(encoder.encode(TEXTS, batch_tokens), plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("batch_tokens", [8, 4000])
+def test_packed_bfloat16_is_near_and_padding_does_not_matter(
+    folder: Path, pooling: str, batch_tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = Encoder.load(folder, pooling, precision="float32").encode(TEXTS)
+    monkeypatch.setattr(encoder_module, "_WORTH_PACKING", 1)
+    near = Encoder.load(folder, pooling, precision="bfloat16").encode(TEXTS, batch_tokens)
+    cosine = (exact * near).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(near, axis=1)
+    assert not np.array_equal(exact, near)
+    assert cosine.min() > 0.999
+
+
+def test_the_model_is_its_old_self_afterwards(folder: Path) -> None:
+    encoder = Encoder.load(folder, precision="float32")
+    before, kinds = encoder.encode(TEXTS), [type(module) for module in encoder.model.modules()]
+    for dtype in (torch.float32, torch.bfloat16):
+        with packed(encoder.model, dtype):
+            assert [type(module) for module in encoder.model.modules()] != kinds
+        with pytest.raises(ZeroDivisionError), packed(encoder.model, dtype):
+            _ = 1 / 0
+        assert [type(module) for module in encoder.model.modules()] == kinds
+        assert not any("copy" in vars(module) for module in encoder.model.modules())
+        assert np.array_equal(encoder.encode(TEXTS), before)
+
+
+def test_weights_changed_between_two_calls_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_module, "_WORTH_PACKING", 1)
+    encoder = Encoder.load(folder, precision="float32")
+    before = encoder.encode(TEXTS)
+    with torch.no_grad():
+        for parameter in encoder.model.parameters():
+            parameter.mul_(1.1)
+    assert not np.allclose(before, encoder.encode(TEXTS), atol=1e-4)
+
+
+def test_items_side_by_side_keep_their_order_and_the_threads_come_back() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        done = list(side_by_side(lambda item: (item * item, torch.get_num_threads()), range(7), CPU))
+        assert done == [(i, (i * i, 1)) for i in range(7)]
+        with pytest.raises(ZeroDivisionError):
+            list(side_by_side(lambda item: 1 / item, [1, 0, 2], CPU))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
