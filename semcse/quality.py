@@ -1,88 +1,163 @@
-"""What summaries are like: length, copying, variety, nearness to the abstract; and summaries made wrong on purpose."""
+"""What summaries are like: length, copying, variety, nearness to the abstract, and what was rejected."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from itertools import pairwise
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from semcse.cleaning import canonical
+from semcse.files import atomic_path
+from semcse.readers import DataError
 
 Encode = Callable[[list[str]], "np.ndarray[Any, Any]"]
 """From N texts to an array (N, D)."""
+Gram = tuple[str, ...]
+
+ORDERS = (1, 2, 3, 4)
+"""n of the n-gram precisions; of the distinct-n, all but the last."""
+ALL = "all prompts"
+"""Takes the place of a prompt's name where all summaries of a paper are meant."""
+ACCEPTED = "accepted"
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Measures of a sample of papers, and the outcomes of all texts written.
+
+    summaries: one row each, with what `summary_measures` and `similarities` add, and `title`.
+    variety: from `variety`. outcomes: prompt, outcome ("accepted" or a reject reason), texts (how many).
+    """
+
+    summaries: pd.DataFrame
+    variety: pd.DataFrame
+    outcomes: pd.DataFrame
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write each table to `<folder>/<its name>.parquet`."""
+        for field in fields(self):
+            with atomic_path(Path(folder) / f"{field.name}.parquet") as temporary:
+                getattr(self, field.name).to_parquet(temporary)
+
+
+def load_quality(folder: str | os.PathLike[str]) -> Quality:
+    """What `Quality.save` wrote."""
+    paths = {field.name: Path(folder) / f"{field.name}.parquet" for field in fields(Quality)}
+    if missing := [path for path in paths.values() if not path.is_file()]:
+        raise DataError(f"{missing[0]}: no such file. Run notebook 02 (semcse run SPEC --only 02) first.")
+    return Quality(**{name: pd.read_parquet(path) for name, path in paths.items()})
+
+
+def assess(
+    summaries: pd.DataFrame,
+    rejects: pd.DataFrame,
+    papers: Sequence[Mapping[str, Any]],
+    encode: Encode | None = None,
+    *,
+    count: int = 100,
+    seed: int = 0,
+) -> Quality:
+    """The measures of the summaries of `count` papers drawn by `seed`, without similarity when there is no encoder.
+
+    summaries, rejects: from `load_summaries` and `load_rejects`. encode: for example `SentenceTransformer.encode`.
+    """
+    written = pd.unique(summaries["corpus_id"])
+    drawn = np.random.default_rng(seed).permutation(len(written))[:count]
+    wanted = set(written[np.sort(drawn)].tolist())
+    sample = summaries[summaries["corpus_id"].isin(wanted)].reset_index(drop=True)
+    known = [paper for paper in papers if paper["corpus_id"] in wanted]
+    titles = {paper["corpus_id"]: paper["title"] for paper in known}
+    measures = summary_measures(sample, known).assign(title=sample["corpus_id"].map(titles))
+    if encode is None:
+        return Quality(measures, variety(sample), outcome_counts(summaries, rejects))
+    vectors = unit_vectors(encode, sample["text"].tolist())
+    measures = measures.assign(similarity=similarities(sample, known, vectors, encode))
+    return Quality(measures, variety(sample, vectors), outcome_counts(summaries, rejects))
 
 
 def summary_measures(summaries: pd.DataFrame, papers: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """`summaries` with `words` and `overlap`: the share of a summary's word pairs that stand in its abstract.
+    """`summaries` with `words`, `precision_1` to `precision_4`, and `overlap`.
 
-    Words are runs of letters and digits, case ignored. A summary of one word has overlap 1 or 0 by that word.
+    precision_n: the share of a summary's n-grams that stand in its abstract, NaN for a summary of fewer than n words.
+    overlap: precision_2, or for a summary of one word precision_1. Words of an n-gram are runs of letters and digits,
+    case ignored; `words` are separated by white space.
     """
-    abstracts = {paper["corpus_id"]: _grams(paper["abstract"]) for paper in papers}
-    overlap = [
-        _share(text, abstracts[corpus_id])
-        for corpus_id, text in zip(summaries["corpus_id"].tolist(), summaries["text"], strict=True)
-    ]
-    return summaries.assign(words=[len(text.split()) for text in summaries["text"]], overlap=overlap)
-
-
-def _share(text: str, abstract: tuple[set[str], set[tuple[str, str]]]) -> float:
-    words = canonical(text).split()
-    pairs = list(pairwise(words))
-    if not pairs:
-        return float(bool(words) and words[0] in abstract[0])
-    return sum(pair in abstract[1] for pair in pairs) / len(pairs)
-
-
-def _grams(text: str) -> tuple[set[str], set[tuple[str, str]]]:
-    words = canonical(text).split()
-    return set(words), set(pairwise(words))
-
-
-def distinct_ngrams(summaries: pd.DataFrame, n: int = 2) -> pd.Series:
-    """Distinct-n of each paper, by corpus_id: different n-grams among all n-grams of its summaries, 0 to 1.
-
-    n-grams do not cross from one summary to the next. NaN for a paper whose summaries are all shorter than n words.
-    """
-    return (
-        summaries.groupby("corpus_id", sort=False)["text"]
-        .agg(lambda texts: _distinct(texts, n))
-        .rename(f"distinct_{n}")
+    abstracts = {paper["corpus_id"]: _gram_sets(paper["abstract"]) for paper in papers}
+    shares = pd.DataFrame(
+        [
+            [_share(text, abstracts[corpus_id][n - 1], n) for n in ORDERS]
+            for corpus_id, text in zip(summaries["corpus_id"].tolist(), summaries["text"], strict=True)
+        ],
+        columns=[f"precision_{n}" for n in ORDERS],
+        index=summaries.index,
     )
+    words = [len(text.split()) for text in summaries["text"]]
+    overlap = shares["precision_2"].fillna(shares["precision_1"])
+    return pd.concat([summaries.assign(words=words), shares.assign(overlap=overlap)], axis=1)
+
+
+def _grams(text: str, n: int) -> list[Gram]:
+    words = canonical(text).split()
+    return [tuple(words[start : start + n]) for start in range(len(words) - n + 1)]
+
+
+def _gram_sets(text: str) -> list[set[Gram]]:
+    return [set(_grams(text, n)) for n in ORDERS]
+
+
+def _share(text: str, known: set[Gram], n: int) -> float:
+    grams = _grams(text, n)
+    return sum(gram in known for gram in grams) / len(grams) if grams else float("nan")
+
+
+def unit_vectors(encode: Encode, texts: list[str]) -> np.ndarray[Any, Any]:
+    """Embeddings of the texts, (N, D) float64, each of length one."""
+    vectors = np.asarray(encode(texts), dtype=np.float64)
+    unit: np.ndarray[Any, Any] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
+
+
+def similarities(
+    summaries: pd.DataFrame, papers: Iterable[Mapping[str, Any]], vectors: np.ndarray[Any, Any], encode: Encode
+) -> np.ndarray[Any, Any]:
+    """Cosine (N,) of each summary, whose unit vectors are `vectors` (N, D), to its abstract."""
+    codes, wanted = pd.factorize(summaries["corpus_id"])
+    abstracts = {paper["corpus_id"]: paper["abstract"] for paper in papers}
+    against = unit_vectors(encode, [abstracts[corpus_id] for corpus_id in wanted.tolist()])
+    cosine: np.ndarray[Any, Any] = (vectors * against[codes]).sum(axis=1)
+    return cosine
+
+
+def variety(summaries: pd.DataFrame, vectors: np.ndarray[Any, Any] | None = None) -> pd.DataFrame:
+    """How different the summaries of a paper are: all of them, and those after each prompt that has several.
+
+    Columns: corpus_id, prompt (ALL for all of them), texts (how many), distinct_1 to distinct_3 (different n-grams
+    among all n-grams, 0 to 1; they do not cross from one summary to the next), and with unit `vectors` (N, D)
+    diversity (one minus the mean cosine over all pairs). NaN where there are no n-grams or no pairs.
+    """
+    ids, texts = summaries["corpus_id"].to_numpy(), summaries["text"].to_numpy()
+    places: dict[tuple[Any, str], list[int]] = {}
+    for place, (corpus_id, prompt) in enumerate(zip(ids.tolist(), summaries["prompt"], strict=True)):
+        for key in (ALL, prompt):
+            places.setdefault((corpus_id, key), []).append(place)
+    rows = [
+        {"corpus_id": corpus_id, "prompt": prompt, "texts": len(chosen)}
+        | {f"distinct_{n}": _distinct(texts[chosen], n) for n in ORDERS[:-1]}
+        | ({} if vectors is None else {"diversity": _diversity(vectors[chosen])})
+        for (corpus_id, prompt), chosen in places.items()
+        if prompt == ALL or len(chosen) > 1
+    ]
+    return pd.DataFrame(rows)
 
 
 def _distinct(texts: Iterable[str], n: int) -> float:
-    grams = []
-    for text in texts:
-        words = canonical(text).split()
-        grams += [tuple(words[start : start + n]) for start in range(len(words) - n + 1)]
+    grams = [gram for text in texts for gram in _grams(text, n)]
     return len(set(grams)) / len(grams) if grams else float("nan")
-
-
-def semantic_measures(
-    summaries: pd.DataFrame, papers: Iterable[Mapping[str, Any]], encode: Encode
-) -> tuple[pd.DataFrame, pd.Series]:
-    """`summaries` with `similarity`, the cosine to the abstract; and the `diversity` of each paper by corpus_id.
-
-    Diversity is one minus the mean cosine over all pairs of a paper's summaries; NaN for a paper with one summary.
-    encode: for example `SentenceTransformer.encode`.
-    """
-    wanted = list(dict.fromkeys(summaries["corpus_id"].tolist()))
-    abstracts = {paper["corpus_id"]: paper["abstract"] for paper in papers}
-    abstract_vectors = dict(zip(wanted, _unit(encode([abstracts[corpus_id] for corpus_id in wanted])), strict=True))
-    vectors = _unit(encode(summaries["text"].tolist()))
-    against = np.stack([abstract_vectors[corpus_id] for corpus_id in summaries["corpus_id"].tolist()])
-    places = summaries.groupby("corpus_id", sort=False).indices
-    diversity = pd.Series({corpus_id: _diversity(vectors[places[corpus_id]]) for corpus_id in wanted}, name="diversity")
-    return summaries.assign(similarity=(vectors * against).sum(axis=1)), diversity.rename_axis("corpus_id")
-
-
-def _unit(vectors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    vectors = np.asarray(vectors, dtype=np.float64)
-    unit: np.ndarray[Any, Any] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return unit
 
 
 def _diversity(vectors: np.ndarray[Any, Any]) -> float:
@@ -93,59 +168,50 @@ def _diversity(vectors: np.ndarray[Any, Any]) -> float:
     return float(1 - ((vectors.sum(axis=0) ** 2).sum() - n) / (n * (n - 1)))
 
 
-def prompt_report(measures: pd.DataFrame, rejects: pd.DataFrame) -> pd.DataFrame:
-    """One row for each prompt: accepted and rejected texts, and the mean of each measure in `measures`.
+def outcome_counts(summaries: pd.DataFrame, rejects: pd.DataFrame) -> pd.DataFrame:
+    """How many texts were accepted and how many rejected for each reason: prompt, outcome, texts."""
+    prompts = [*dict.fromkeys([*summaries["prompt"], *rejects["prompt"]])]
+    accepted = summaries.assign(outcome=ACCEPTED)[["prompt", "outcome"]]
+    outcomes = pd.concat([accepted, rejects[["prompt", "reject"]].rename(columns={"reject": "outcome"})])
+    counts = pd.crosstab(outcomes["prompt"], outcomes["outcome"]).reindex(prompts)
+    rows = [
+        (prompt, outcome, int(number))
+        for prompt, row in zip(counts.index, counts.to_numpy(), strict=True)
+        for outcome, number in zip(counts.columns, row, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["prompt", "outcome", "texts"])
 
-    measures: from `summary_measures`, and `semantic_measures` if there is an encoder; rejects: from `load_rejects`.
-    Columns: summaries, rejected (a share of all texts written), words, overlap, similarity if there, tokens.
+
+def prompt_report(quality: Quality) -> pd.DataFrame:
+    """One row for each prompt: how many summaries there are, and means of the measures.
+
+    Columns: summaries, rejected (a share of all texts written), words, tokens, overlap; similarity if there was an
+    encoder; distinct_2 and diversity among a paper's summaries after this prompt, if there are several.
     """
-    names = [name for name in ("words", "overlap", "similarity", "tokens") if name in measures]
-    groups = measures.groupby("prompt", sort=False)
-    refused = rejects.groupby("prompt").size().reindex(groups.size().index, fill_value=0)
-    report = pd.DataFrame({"summaries": groups.size(), "rejected": refused / (groups.size() + refused)})
-    return report.join(groups[names].mean())
+    counts = quality.outcomes.pivot(index="prompt", columns="outcome", values="texts")
+    names = [name for name in ("words", "tokens", "overlap", "similarity") if name in quality.summaries]
+    measures = quality.summaries.groupby("prompt")[names].mean()
+    report = pd.DataFrame({"summaries": counts[ACCEPTED], "rejected": 1 - counts[ACCEPTED] / counts.sum(axis=1)})
+    several = quality.variety[quality.variety["prompt"] != ALL]
+    kinds = [name for name in ("distinct_2", "diversity") if name in several and len(several)]
+    report = report.join(measures).join(several.groupby("prompt")[kinds].mean())
+    return report.reindex(list(dict.fromkeys(quality.outcomes["prompt"])))
 
 
-def reject_report(rejects: pd.DataFrame) -> pd.DataFrame:
+def reject_report(outcomes: pd.DataFrame) -> pd.DataFrame:
     """How many texts were rejected: one row for each prompt, one column for each reason that occurred."""
-    return pd.crosstab(rejects["prompt"], rejects["reject"])
+    rejected = outcomes[outcomes["outcome"] != ACCEPTED]
+    return rejected.pivot(index="prompt", columns="outcome", values="texts")
 
 
-def extremes(measures: pd.DataFrame, by: str, count: int = 3) -> pd.DataFrame:
-    """The `count` rows with the lowest and the `count` with the highest value of `by`, lowest first."""
-    ordered = measures.sort_values(by, kind="stable")
-    return pd.concat([ordered.head(count), ordered.tail(count)]).drop_duplicates(["corpus_id", "prompt", "draw"])
+def examples(measures: pd.DataFrame, count: int = 3) -> pd.DataFrame:
+    """The best and the worst summaries: the abstract's meaning in other words, and neither.
 
-
-def swap_summaries(summaries: pd.DataFrame, share: float, seed: int = 0) -> pd.DataFrame:
-    """`summaries` in which a share of the texts belongs to another paper; the new column `swapped` says which.
-
-    For the paper's open question on errors in summaries (Limitations). Texts change places with those after the same
-    prompt, so that style and frequency stay what they were and only the content is wrong. Raises ValueError for a
-    share outside 0 to 1, and when a prompt has too few papers for every chosen text to find another paper.
+    Ordered by `worth`, similarity times (1 - overlap), best first; a measure to choose examples by, ours. Without
+    similarity, `worth` is 1 - overlap.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share should lie between 0 and 1, got {share}")
-    random = np.random.default_rng(seed)
-    texts = summaries["text"].to_numpy(dtype=object, copy=True)
-    swapped = np.zeros(len(summaries), dtype=bool)
-    for prompt, rows in summaries.groupby("prompt", sort=False).indices.items():
-        chosen = random.permutation(rows)[: round(share * len(rows))]
-        targets, sources = _exchange(summaries["corpus_id"].to_numpy()[chosen], chosen, str(prompt))
-        texts[targets] = summaries["text"].to_numpy()[sources]
-        swapped[targets] = True
-    return summaries.assign(text=texts, swapped=swapped)
-
-
-def _exchange(
-    ids: np.ndarray[Any, Any], rows: np.ndarray[Any, Any], prompt: str
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Rows, and for each the row of another paper: all rows of a paper lie together and move on by the longest run."""
-    codes = pd.factorize(ids)[0]
-    ordered = rows[np.argsort(codes, kind="stable")]
-    longest = int(np.bincount(codes).max(initial=0))
-    if len(rows) < 2 * longest:
-        raise ValueError(
-            f"prompt {prompt!r}: {len(rows)} texts of too few papers to swap. Take more papers or a larger share."
-        )
-    return ordered, np.roll(ordered, longest)
+    similarity = measures.get("similarity", 1.0)
+    ordered = measures.assign(worth=similarity * (1 - measures["overlap"])).sort_values(
+        "worth", kind="stable", ascending=False
+    )
+    return pd.concat([ordered.head(count), ordered.tail(count)]).drop_duplicates(["corpus_id", "prompt", "draw"])

@@ -14,6 +14,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from semcse import figures
+from semcse.cleaning import REASONS
 from semcse.figures import style
 from semcse.figures.space import apart
 
@@ -42,9 +43,20 @@ def papers() -> pd.DataFrame:
 
 def summaries() -> pd.DataFrame:
     prompt = np.repeat(["general topic", "comprehensive summary", "key finding", "in short"], 30)
-    return pd.DataFrame(
-        {"prompt": prompt, "words": rng().integers(8, 40, 120), "overlap": rng().uniform(0.2, 0.9, 120)}
-    )
+    shares = {f"precision_{n}": rng().uniform(0, 1 / n, 120) for n in (1, 2, 3, 4)}
+    words, overlap, similarity = rng().integers(8, 40, 120), rng().uniform(0.2, 0.9, 120), rng().uniform(0, 1, 120)
+    return pd.DataFrame({"prompt": prompt, "words": words, "overlap": overlap, "similarity": similarity, **shares})
+
+
+def variety(prompts: list[str]) -> pd.DataFrame:
+    frame = pd.DataFrame({"prompt": np.repeat(prompts, 20)})
+    shares = {f"distinct_{n}": rng().uniform(0.2 * n, 1, len(frame)) for n in (1, 2, 3)}
+    return frame.assign(**shares, diversity=rng().uniform(0, 1, len(frame)))
+
+
+def outcomes() -> pd.DataFrame:
+    rows = [(prompt, outcome, 3 + k) for prompt in summaries()["prompt"].unique() for k, outcome in enumerate(REASONS)]
+    return pd.DataFrame([*rows, ("in short", "accepted", 500)], columns=["prompt", "outcome", "texts"])
 
 
 def curves() -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -107,6 +119,15 @@ FIGURES: dict[str, Callable[[Path], Figure]] = {
     "abstract_lengths": lambda root: figures.abstract_lengths(papers()),
     "summary_lengths": lambda root: figures.summary_lengths(summaries()),
     "summary_overlap": lambda root: figures.summary_overlap(summaries()),
+    "summary_precision": lambda root: figures.summary_precision(summaries()),
+    "summary_similarity": lambda root: figures.summary_similarity(summaries()),
+    "summary_copying": lambda root: figures.summary_copying(summaries(), summaries().head(6)),
+    "summary_variety": lambda root: figures.summary_variety(variety(["all prompts", *summaries()["prompt"].unique()])),
+    "summary_variety_one_draw": lambda root: figures.summary_variety(variety(["all prompts"])),
+    "summary_variety_in_words": lambda root: figures.summary_variety(
+        variety(["all prompts"]).drop(columns="diversity")
+    ),
+    "summary_rejects": lambda root: figures.summary_rejects(outcomes()),
     "training_curves": lambda root: figures.training_curves(*curves(), best={"SemCSE": 150}),
     "score_against_size": lambda root: figures.score_against_size(sizes(), {t: t for t in TASKS}, TASKS[:3]),
     "rank_histograms": lambda root: figures.rank_histograms(ranks(MODELS)),
@@ -339,3 +360,21 @@ def test_missing_columns_and_empty_tables_are_errors() -> None:
         figures.alignment_uniformity(measures(MODELS) * np.nan)
     with pytest.raises(ValueError, match="no curves"):
         figures.explained_variance_curves({})
+
+
+def test_rejected_shares_add_up() -> None:
+    """Each bar of a prompt is as long as its reason's share of all texts, and they follow one another."""
+    frame = pd.DataFrame(
+        [("a", "accepted", 6), ("a", "empty", 1), ("a", "too_long", 3), ("b", "accepted", 9), ("b", "too_long", 1)],
+        columns=["prompt", "outcome", "texts"],
+    )
+    bars = figures.summary_rejects(frame).axes[0].patches
+    assert [(bar.get_x(), bar.get_width()) for bar in bars] == [
+        pytest.approx(pair) for pair in [(0, 0.3), (0, 0.1), (0.3, 0.1), (0.1, 0)]
+    ]
+
+
+def test_precision_is_the_mean_of_each_prompt() -> None:
+    frame = pd.DataFrame({"prompt": ["a", "a", "b"], "precision_1": [0.2, 0.6, 1.0], "precision_2": [0.1, np.nan, 0.5]})
+    drawn = [line.get_ydata().tolist() for line in figures.summary_precision(frame).axes[0].lines]
+    assert drawn == [pytest.approx([0.4, 0.1]), pytest.approx([1.0, 0.5])]

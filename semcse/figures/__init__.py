@@ -5,10 +5,19 @@ page.
 """
 
 from semcse.figures.benchmark import field_confusion, model_comparison, neighbour_fields, rank_histograms
-from semcse.figures.corpus import abstract_lengths, paper_counts, summary_lengths, summary_overlap
+from semcse.figures.corpus import abstract_lengths, paper_counts
 from semcse.figures.scirepeval import table_residuals, task_differences
 from semcse.figures.space import alignment_uniformity, explained_variance_curves, tsne_panels
 from semcse.figures.style import COLUMN, PAGE, save
+from semcse.figures.summaries import (
+    summary_copying,
+    summary_lengths,
+    summary_overlap,
+    summary_precision,
+    summary_rejects,
+    summary_similarity,
+    summary_variety,
+)
 from semcse.figures.training import score_against_size, training_curves
 
 __all__ = [
@@ -24,8 +33,13 @@ __all__ = [
     "rank_histograms",
     "save",
     "score_against_size",
+    "summary_copying",
     "summary_lengths",
     "summary_overlap",
+    "summary_precision",
+    "summary_rejects",
+    "summary_similarity",
+    "summary_variety",
     "table_residuals",
     "task_differences",
     "training_curves",

@@ -149,6 +149,11 @@ def readable(name: object) -> str:
     return "title–abstract" if name == "title_abstract" else str(name).replace("_", " ")
 
 
+def shortened(name: str, limit: int = 34) -> str:
+    """The name, cut to `limit` characters for the space beside an axis."""
+    return name if len(name) <= limit else name[: limit - 1].rstrip() + "…"
+
+
 def check_columns(frame: pd.DataFrame, *columns: str) -> None:
     """Raises ValueError if a column is missing or the frame is empty."""
     missing = [column for column in columns if column not in frame.columns]
