@@ -17,11 +17,12 @@ from semcse.files import atomic_path
 from semcse.matching import Metric
 from semcse.models import Embedder, ModelUnavailable, open_model
 from semcse.papers import paper_text
-from semcse.records import slug, write_record
+from semcse.records import write_record
 from semcse.schema import Benchmarks
 from semcse.splits import Splits
 from semcse.stored import HEADLINE, Run, array_path, space_papers
 from semcse.trainer import trains_in_bfloat16
+from semcse.transfer import across_domains
 
 Task = Callable[..., dict[str, Any]]
 
@@ -72,14 +73,16 @@ def evaluate_model(
     summaries: Mapping[Any, Sequence[str]],
     settings: Benchmarks,
     seed: int,
+    domains: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> dict[str, float]:
     """Measure one model by every task that has data, write a record a task, and return the headline scores.
 
-    Scores are under the model's own metric; the record's `also` holds the headline under the other one. Each distinct
-    text is encoded once and kept under `embeddings/<model>/`, beside the arrays that notebooks 06 and 07 read.
+    Scores are under the model's own metric; the record's `also` holds the headline under the other one. `domains` are
+    pools of papers to be compared (`transfer.domain_pools`). Each distinct
+    text is encoded once and kept under `embeddings/cache/`, beside the arrays that notebooks 06 and 07 read.
     """
     options = {"batch_tokens": settings.batch_tokens} if isinstance(model.encoder, Encoder) else {}
-    encode = cached(model, Path(run) / "embeddings" / slug(model.name) / "cache", **options)
+    encode = cached(model, Path(run) / "embeddings" / "cache", **options)
     other: Metric = "cosine" if model.metric == "euclidean" else "euclidean"
     scores: dict[str, float] = {}
     for name, task in _tasks(encode, model, splits, queries, settings).items():
@@ -90,6 +93,7 @@ def evaluate_model(
         write_record(run, model.name, name, result, n=result["n"], seed=seed, seconds=seconds, also=also)
         scores[name] = result[HEADLINE[name]]
     _length_study(run, encode, model, splits, summaries, settings, seed)
+    _domains(run, encode, model, domains or {}, settings, seed)
     _store_arrays(run, encode, model, splits)
     return scores
 
@@ -129,6 +133,27 @@ def _length_study(
     seconds = (time.monotonic() - started) / len(results)
     for name, result in results.items():
         write_record(run, model.name, f"length_{name}", result, n=result["n"], seed=seed, seconds=seconds)
+
+
+def _domains(
+    run: Run,
+    encode: benchmark.Encode,
+    model: Embedder,
+    domains: Mapping[str, Sequence[Mapping[str, Any]]],
+    settings: Benchmarks,
+    seed: int,
+) -> None:
+    if not domains:
+        return
+    started = time.monotonic()
+    found = across_domains(encode, domains, model.metric, resamples=settings.bootstrap, seed=seed)
+    kept = ("mean_rank", "mean_rank_interval", "candidates", "corpus_ids")
+    scores = {
+        domain: {task: {key: result[key] for key in kept} for task, result in tasks.items()}
+        for domain, tasks in found.items()
+    }
+    papers = sum(map(len, domains.values()))
+    write_record(run, model.name, "domains", scores, n=papers, seed=seed, seconds=time.monotonic() - started)
 
 
 def _store_arrays(run: Run, encode: benchmark.Encode, model: Embedder, splits: Splits) -> None:

@@ -254,9 +254,18 @@ class Benchmarks(Section):
     max_length: PositiveInt = Field(512, description="tokens of a text; SciRepEval's limit")
     neighbours: PositiveInt = Field(5, description="nearest training papers in the clustering task; 5.2")
     bootstrap: PositiveInt = Field(2000, description="resamples behind an interval; ours")
-    batch_tokens: PositiveInt = Field(16384, description="tokens encoded at once, padding included; ours")
+    batch_tokens: PositiveInt | None = Field(
+        None, description="tokens encoded at once, padding included; none: what suits the device; ours"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "float32", description="inside the encoder; auto: bfloat16 where the hardware is fast in it; ours"
+        "auto", description="inside the encoder; auto: bfloat16 where the hardware is fast in it; ours"
+    )
+    domains: Literal["source", "field"] = Field("field", description="what a domain is when domains are compared; ours")
+    domain_papers: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="papers of each domain; none: as many as the smallest domain has; ours"
+    )
+    transfer: LocalPath | None = Field(
+        None, description="JSONL, CSV or Parquet with papers of more domains, like sampling.path; ours"
     )
 
 

@@ -6,14 +6,19 @@ import numpy as np
 import pytest
 from tiny import tiny_demo_bert
 
-from semcse import benchmark
+from semcse.benchmark import papers_by_id
 from semcse.evaluation import all_texts, evaluate_model, open_models
+from semcse.files import write_atomic
+from semcse.geometry import all_but_the_top
+from semcse.maps import effects, own_metrics
+from semcse.matching import match_ranks
+from semcse.papers import load_papers, paper_text
 from semcse.params import load
 from semcse.queries import generate_queries
 from semcse.readers import DataError
-from semcse.records import mark_done, read_records
+from semcse.records import mark_done, read_records, write_record
 from semcse.schema import Benchmarks
-from semcse.splits import sample
+from semcse.splits import load_splits, sample
 from semcse.stored import (
     alignment_pairs,
     measured_models,
@@ -27,6 +32,9 @@ from semcse.stored import (
 )
 from semcse.summaries import generate_summaries, load_summaries, training_records
 from semcse.training import train
+from semcse.transfer import domain_pools
+from semcse.views import benchmarks as views
+from semcse.views import pca
 from semcse.writers.choice import make_query_writer, make_summary_writer
 
 
@@ -60,8 +68,9 @@ def finished(folder, base, seed=0):
     by_paper = summaries.groupby("corpus_id")["text"].agg(list).to_dict()
     queries = stored_queries(folder)
     models, missing = open_models(trained_models(folder), asked, all_texts(splits, queries, by_paper))
+    pools = domain_pools(splits, asked.model_copy(update={"domain_papers": 3}), seed)
     for embedder in models.values():
-        evaluate_model(folder, embedder, splits, queries, by_paper, asked, seed)
+        evaluate_model(folder, embedder, splits, queries, by_paper, asked, seed, pools)
     write_index(folder, ["tiny", "SemCSE_cosine"], models, missing)
     return folder
 
@@ -77,7 +86,7 @@ def scores(run):
 
 def test_every_model_has_every_task(run):
     tasks = {"title_abstract", "abstract_segments", "query_matching", "clustering"}
-    tasks |= {f"length_{part}" for part in ("title_and_abstract", "title", "abstract")}
+    tasks |= {"domains"} | {f"length_{part}" for part in ("title_and_abstract", "title", "abstract")}
     assert set(scores(run)) == {(model, task) for model in ("tiny", "SemCSE_cosine", "TF-IDF") for task in tasks}
     assert (measured_models(run), stored_models(run)) == (
         ["tiny", "SemCSE_cosine", "TF-IDF"],
@@ -111,6 +120,62 @@ def test_stored_arrays_give_the_recorded_scores(run):
     own = np.diag(distances)[:, None]
     ranks = (distances < own - 1e-6).sum(1) + 1
     assert np.abs(ranks - scores(run)["SemCSE_cosine", "title_abstract"]["ranks"]).max() <= 1
+
+
+def test_domains_are_ranked_each_in_its_own_pool(run):
+    found = scores(run)["tiny", "domains"]
+    pools = {record["candidates"] for tasks in found.values() for record in tasks.values()}
+    assert len(found) >= 2
+    assert len(pools) == 1
+    X, Y = alignment_pairs(run, "tiny")
+    ids = scores(run)["tiny", "title_abstract"]["corpus_ids"]
+    for tasks in found.values():
+        rows = [ids.index(paper) for paper in tasks["title_abstract"]["corpus_ids"]]
+        assert match_ranks(X[rows], Y[rows], "cosine").mean() == tasks["title_abstract"]["mean_rank"]
+    table = views.domains_table(run).frame
+    assert list(table.index) == [*found, "all domains"]
+    assert views.domain_comparison(run) is not None
+
+
+def test_a_transfer_corpus_is_a_domain_without_the_papers_of_training(base, tmp_path):
+    splits = sample(study(tmp_path, base).sampling, 0)
+    other = [{"title": f"Poem {i}", "abstract": f"Roses {i} are red. Violets are blue."} for i in range(9)]
+    known = [{"title": paper["title"], "abstract": paper["abstract"]} for paper in splits.training]
+    lines = [json.dumps({**paper, "corpus_id": f"p{i}"}) for i, paper in enumerate(other + known)]
+    path = write_atomic(tmp_path / "poems.jsonl", "\n".join(lines))
+    pools = domain_pools(splits, Benchmarks(domains="source", transfer=str(path), domain_papers=9), 0)
+    assert set(pools) == {"demo", "poems"}
+    assert {paper["title"] for paper in pools["poems"]} == {paper["title"] for paper in other}
+    assert domain_pools(splits, Benchmarks(domains="source"), 0) == {}
+
+
+def test_linear_maps_are_those_of_the_stored_arrays(run):
+    after = effects(run, "tiny", own_metrics(run)["tiny"], k=5)
+    own = scores(run)["tiny", "title_abstract"]["mean_rank"], scores(run)["tiny", "clustering"]["purity"]
+    assert tuple(after.loc["as they are"]) == pytest.approx(own)
+    titles, abstracts = alignment_pairs(run, "tiny")
+    linear = all_but_the_top(space_embeddings(run, "tiny")[:18], 3)
+    by_hand = match_ranks(linear(titles), linear(abstracts), "cosine").mean()
+    assert after.loc["without the first 3", "title_abstract"] == by_hand
+    write_record(run, "tiny", "maps", after.to_dict("index"), n=30, seed=0, seconds=0)
+    assert list(pca.map_effects(run).frame["map"]) == list(after.index)
+    (run / "results" / "maps--tiny.json").unlink()
+
+
+def test_variants_stand_above_the_papers_and_perf_is_on_two_scales(run):
+    variants = views.variants_table(run).frame
+    assert list(variants["source"].value_counts()) == [10, 1]
+    assert variants.index[0] == "SemCSE_cosine"
+    placed = views.placed_table(run).frame
+    assert placed.iloc[:, 0].max() > placed.iloc[:, 1].min() >= 0
+
+
+def test_a_list_of_ids_rebuilds_the_benchmark(run):
+    ids = json.loads((run / "papers" / "ids.json").read_text())
+    corpus = load_papers("demo")
+    splits = load_splits(run / "papers")
+    for name, papers in splits.sets().items():
+        assert papers_by_id(corpus, ids[name]) == list(papers)
 
 
 def test_the_same_seed_gives_the_same_scores_and_another_does_not(run, base, tmp_path):
@@ -149,4 +214,4 @@ def test_texts_are_listed_once_and_none_is_empty(base, tmp_path):
     texts = all_texts(splits, {1: "a query"}, {1: ["a summary", "a query"]})
     assert len(texts) == len(set(texts))
     assert {"a query", "a summary"} <= set(texts)
-    assert benchmark.paper_text({"title": "T", "abstract": "A"}, "[SEP]") == "T [SEP] A"
+    assert paper_text({"title": "T", "abstract": "A"}, "[SEP]") == "T [SEP] A"

@@ -10,7 +10,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from semcse.figures.style import COLUMN, PAGE, PAGE_HEIGHT, check_columns, grid, looks, new_figure, readable, styled
+from semcse.figures.style import (
+    COLUMN,
+    PAGE,
+    PAGE_HEIGHT,
+    check_columns,
+    grid,
+    legend_below,
+    looks,
+    new_figure,
+    readable,
+    styled,
+)
 
 BIN_EDGES = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, np.inf)
 BIN_NAMES = ("1", "2", "5", "10", "20", "50", "100", "∞")
@@ -70,6 +81,35 @@ def model_comparison(scores: pd.DataFrame, lower_is_better: Collection[str] = ()
     panels[0].set_ylim(len(models) - 0.5, -0.5)
     for axes in panels[len(tasks) :]:
         axes.remove()
+    return figure
+
+
+@styled
+def domain_comparison(scores: pd.DataFrame) -> Figure:
+    """Mean ranks by domain, a panel a task, a row a domain, a point with its interval a model.
+
+    `scores` has the columns model, domain, task, mean_rank, low, high, pool (`transfer.domain_table`).
+    """
+    check_columns(scores, "model", "domain", "task", "mean_rank", "low", "high", "pool")
+    tasks, domains = list(dict.fromkeys(scores["task"])), list(dict.fromkeys(scores["domain"]))
+    style = looks(scores["model"])
+    room = max(0.19, 0.055 * len(style) + 0.08)
+    figure = new_figure(PAGE, min(PAGE_HEIGHT, room * len(domains) + 1.0))
+    panels = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
+    for axes, task in zip(panels, tasks, strict=True):
+        part = scores[scores["task"] == task]
+        for place, (model, look) in enumerate(style.items()):
+            rows = part[part["model"] == model].set_index("domain").reindex(domains)
+            heights = np.arange(len(domains)) + 0.7 * ((place + 0.5) / len(style) - 0.5)
+            axes.hlines(heights, rows["low"], rows["high"], color=look.colour, linewidth=1)
+            axes.plot(rows["mean_rank"], heights, color=look.colour, marker=look.marker, linestyle="", markersize=3.5)
+        _value_axis(axes, part["mean_rank"], True)
+        axes.set_title(f"{readable(task)}, mean rank of {part['pool'].max()}")
+        grid(axes, "x")
+    panels[0].set_yticks(range(len(domains)), [str(domain) for domain in domains])
+    panels[0].set_ylim(len(domains) - 0.5, -0.5)
+    handles = [panels[0].plot([], [], color=k.colour, marker=k.marker, linestyle="")[0] for k in style.values()]
+    legend_below(figure, handles, [str(model) for model in style])
     return figure
 
 

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 
 from semcse import published
 from semcse.figures import benchmark
-from semcse.performance import LOWER_IS_BETTER, performance
+from semcse.performance import LOWER_IS_BETTER, performance, placed_performance
 from semcse.records import read_records, score_table
 from semcse.stored import HEADLINE, measured_models, missing_models, trained_models
 from semcse.tables import Better, Table, beside_paper, write_table
+from semcse.transfer import domain_table
 from semcse.views.registry import Run, picture, table
 
 TASKS = {
@@ -37,6 +38,7 @@ BETTER: dict[str, Better] = {
     "perf": "higher",
 }
 DECIMALS = {"title_abstract": 2, "abstract_segments": 2, "query": 2, "clustering": 3, "perf": 3}
+DOMAIN_TASKS = {task: TASKS[task] for task in ("title_abstract", "abstract_segments")}
 LENGTHS = {"title_and_abstract": 1.542, "title": 3.0, "abstract": 1.801}
 """Mean rank among 900 papers that section 5.1 reports for each form of the paper."""
 
@@ -104,6 +106,73 @@ def length_table(run: Run) -> Table:
     return write_table(frame, Path(run) / "tables", "length_study", notes=notes)
 
 
+@table("benchmarks")
+def placed_table(run: Run) -> Table:
+    """Perf. twice: among the models of this run, and on the scale of the paper's twelve (their best and median)."""
+    records = [r for r in read_records(run) if r["task"] in COLUMNS and r["model"] in measured_models(run)]
+    scores = score_table(records, HEADLINE).rename(columns=COLUMNS).reindex(measured_models(run))
+    frame = pd.DataFrame(
+        {
+            "Perf. among these models": performance(scores) if len(scores) > 1 else np.nan,
+            "Perf. on the paper's scale": placed_performance(scores),
+        }
+    )
+    return write_table(
+        frame.rename_axis("model"),
+        Path(run) / "tables",
+        "performance",
+        better=dict.fromkeys(frame.columns, "higher"),
+        decimals=3,
+        notes=["The paper's scale means something for scores on the paper's own 6,000 + 21,252 papers only."],
+    )
+
+
+@table("benchmarks")
+def variants_table(run: Run) -> Table:
+    """The models trained in this run and the rows of the paper's Table 3, by variant and number of training papers."""
+    trained = {model["name"]: model for model in trained_models(run)}
+    records = [r for r in read_records(run) if r["task"] in COLUMNS and r["model"] in trained]
+    ours = score_table(records, HEADLINE).rename(columns=COLUMNS).reindex(list(trained))
+    sizes = pd.Series({name: f"{model['papers']:,}" for name, model in trained.items() if "papers" in model}, dtype=str)
+    ours = ours.assign(papers=sizes.reindex(ours.index), source="this run").rename_axis("variant").reset_index()
+    paper = published.table3().rename(columns={"dataset_size": "papers"}).assign(source="paper")
+    columns = ["source", "papers", *COLUMNS.values()]
+    return write_table(
+        pd.concat([ours, paper], ignore_index=True).set_index("variant")[columns],
+        Path(run) / "tables",
+        "variants",
+        decimals=DECIMALS,
+        caption="Training variants (as Table 3)",
+        notes=["Each on its own benchmark papers: compare orders within a source. Sweeps are compared in notebook 08."],
+    )
+
+
+@table("benchmarks")
+def domains_table(run: Run) -> Table | None:
+    """Mean ranks by domain in pools of one size, a column a model and task; None where there is one domain only."""
+    table = _domain_scores(run)
+    if table.empty:
+        return None
+    wide = table.pivot(index="domain", columns=["task", "model"], values="mean_rank")[list(DOMAIN_TASKS)]
+    pairs: list[tuple[str, str]] = list(wide.columns)  # type: ignore[arg-type]
+    wide.columns = pd.Index([f"{DOMAIN_TASKS[task]}: {model}" for task, model in pairs])
+    wide = wide.loc[list(dict.fromkeys(table["domain"]))]
+    wide.loc["all domains"] = wide.mean()
+    return write_table(
+        wide,
+        Path(run) / "tables",
+        "domains",
+        caption=f"Mean rank by domain, pools of {table['pool'].max()} papers",
+    )
+
+
+@picture("benchmarks")
+def domain_comparison(run: Run) -> Figure | None:
+    """Mean ranks by domain for every model; None where there is one domain only."""
+    table = _domain_scores(run)
+    return None if table.empty else benchmark.domain_comparison(table)
+
+
 @picture("benchmarks")
 def benchmark_comparison(run: Run) -> Figure:
     """Every model on the four tasks, with bootstrap intervals."""
@@ -144,6 +213,11 @@ def field_confusion(run: Run) -> Figure | None:
     most = asked.sum(axis=1).nlargest(MOST_FIELDS).index
     shares = asked.div(asked.sum(axis=1), axis="index")
     return benchmark.field_confusion(shares.reindex(index=most, columns=most))
+
+
+def _domain_scores(run: Run) -> pd.DataFrame:
+    found = {record["model"]: record["scores"] for record in read_records(run, "domains")}
+    return domain_table({name: found[name] for name in measured_models(run) if name in found})
 
 
 def _benchmark_records(run: Run) -> list[dict[str, Any]]:
