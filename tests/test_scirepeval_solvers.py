@@ -140,6 +140,47 @@ def test_classifier_equals_the_transcription(loss, seed, classes, C):
     np.testing.assert_allclose(fast, slow, rtol=0, atol=1e-11 * max(1, np.abs(slow).max()))
 
 
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+@pytest.mark.parametrize(("seed", "classes", "C"), [(21, 2, 0.1), (22, 2, 10), (23, 3, 100)])
+def test_products_of_few_rows_give_the_same_path(loss, seed, classes, C):
+    features, labels, _ = problem(seed, n=40, d=60, classes=classes)
+    rows = np.random.default_rng(seed).permutation(40)[:30]
+    by_products = LinearSVC(C, loss, seed).fit(features, labels, rows=rows, gram=features @ features.T)
+    slow = slow_svc(features[rows], labels[rows], C, loss, seed)
+    np.testing.assert_allclose(by_products.coef_, slow, rtol=0, atol=1e-11 * max(1, np.abs(slow).max()))
+    overlapping = problem(seed, n=70, d=8, classes=classes)[0]
+    pair = [
+        LinearSVC(C, loss, seed, max_iter=50).fit(overlapping[:40], labels, gram=gram).coef_
+        for gram in (None, overlapping[:40] @ overlapping[:40].T)
+    ]
+    np.testing.assert_allclose(*pair, rtol=0, atol=1e-10 * max(1, np.abs(pair[0]).max()))
+
+
+def test_a_few_shot_draw_by_products_equals_one_by_features():
+    features, labels, _ = problem(24, n=200, d=90, classes=4)
+    member = np.stack([labels == k for k in range(4)], axis=1).astype(np.int64)
+    rows = np.random.default_rng(0).permutation(200)[:60]
+    few = multilabel(features, member, rows)
+    own = features[rows]
+    for label in range(4):
+        splits = stratified(member[rows, label], 3)
+        means = [
+            np.mean(
+                [
+                    (
+                        LinearSVC(C, "hinge", 42, 10000).fit(own[a], member[rows[a], label]).predict(own[b])
+                        == member[rows[b], label]
+                    ).mean()
+                    for a, b in splits
+                ]
+            )
+            for C in CLASSIFIER_GRID
+        ]
+        best = LinearSVC(CLASSIFIER_GRID[int(np.argmax(means))], "hinge", 42, 10000).fit(own, member[rows, label])
+        assert few.models[label].C == best.C
+        np.testing.assert_allclose(few.models[label].coef_, best.coef_, rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize(("seed", "n", "C"), [(1, 50, 0.01), (2, 51, 1), (3, 40, 100), (4, 41, 1e-4)])
 def test_regressor_equals_the_transcription(seed, n, C):
     features, _, targets = problem(seed, n=n)

@@ -53,15 +53,19 @@ class MultiLabel:
 def classifier(X: Array, y: Array, rows: Rows, workers: int = 1) -> LinearSVC:
     """Single-label classifier: squared hinge, C by stratified 3-fold accuracy, refit on all rows."""
     splits = stratified(y[rows], FOLDS)
-    fit = _svc_fitter(X, y, rows, "squared_hinge", 1000)
+    fit = _svc_fitter(X, y, "squared_hinge", 1000)
     scores = _run(lambda job: _accuracy(fit, job, splits, X, y, rows), _jobs(CLASSIFIER_GRID), workers)
     return fit(_best(CLASSIFIER_GRID, scores), rows)
 
 
 def multilabel(X: Array, Y: Array, rows: Rows, workers: int = 1) -> MultiLabel:
     """One hinge classifier a column of Y (N, L), each with its own C by 3-fold accuracy on that label."""
-    varied = [label for label in range(Y.shape[1]) if np.ptp(Y[rows, label])]
-    fits = {label: _svc_fitter(X, Y[:, label], rows, "hinge", 10000) for label in varied}
+    gram = None
+    if len(rows) < X.shape[1]:  # a few-shot draw, for which hundreds of fits share the products
+        X, Y, rows = X[rows], Y[rows], np.arange(len(rows))
+        gram = X.astype(np.float64) @ X.T.astype(np.float64)
+    varied = [label for label in range(Y.shape[1]) if np.ptp(Y[:, label][rows])]
+    fits = {label: _svc_fitter(X, Y[:, label], "hinge", 10000, gram) for label in varied}
     splits = {label: stratified(Y[rows, label], FOLDS) for label in varied}
     jobs = [(label, job) for job in _jobs(CLASSIFIER_GRID) for label in varied]
     scores = _run(lambda job: _accuracy(fits[job[0]], job[1], splits[job[0]], X, Y[:, job[0]], rows), jobs, workers)
@@ -100,8 +104,10 @@ def stratified(y: Array, folds: int) -> Splits:
         return list(StratifiedKFold(folds).split(np.zeros(len(y)), y))
 
 
-def _svc_fitter(X: Array, y: Array, rows: Rows, loss: str, max_iter: int) -> Callable[[float, Rows], LinearSVC]:
-    return lambda C, picked: LinearSVC(C, loss, SEED, max_iter).fit(X, y, rows=picked)
+def _svc_fitter(
+    X: Array, y: Array, loss: str, max_iter: int, gram: Array | None = None
+) -> Callable[[float, Rows], LinearSVC]:
+    return lambda C, picked: LinearSVC(C, loss, SEED, max_iter).fit(X, y, rows=picked, gram=gram)
 
 
 def _accuracy(

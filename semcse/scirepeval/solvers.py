@@ -33,9 +33,16 @@ class LinearSVC:
         self.seed = seed
         self.max_iter = max_iter
 
-    def fit(self, X: ArrayLike, y: ArrayLike, rows: NDArray[np.int64] | None = None) -> "LinearSVC":
-        """Fit on X (N, D) and integer classes y (N,), or on the given rows of both (no copy of X is made)."""
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, rows: NDArray[np.int64] | None = None, gram: Floats | None = None
+    ) -> "LinearSVC":
+        """Fit on X (N, D) and integer classes y (N,), or on the given rows of both (no copy of X is made).
+
+        With `gram`, the products X Xᵀ (N, N) in float64, a step costs as much as there are rows instead of 2 D: several
+        times faster for fewer rows than dimensions. The path is the same, sums are rounded in another order.
+        """
         features, picked = _features(X, rows)
+        products = None if gram is None else np.ascontiguousarray(gram[np.ix_(picked, picked)])
         labels = np.asarray(y)[picked]
         self.classes_ = np.unique(labels)
         if len(self.classes_) == 1:
@@ -46,16 +53,30 @@ class LinearSVC:
         self.coef_ = np.empty((len(positive), features.shape[1]))
         for row, label in enumerate(positive):
             sign = np.where(labels == label, 1.0, -1.0)
-            self.coef_[row] = self._one_vs_rest(features, picked, sign, key, position)
+            if products is None:
+                self.coef_[row] = self._descend(features, picked, sign, key, position, False)[0]
+            else:
+                alpha = self._descend(products, np.arange(len(picked)), sign, key, position, True)[1]
+                self.coef_[row] = (alpha * sign) @ features[picked].astype(np.float64)
         return self
 
-    def _one_vs_rest(
-        self, features: Floats, rows: NDArray[np.int64], sign: Floats, key: NDArray[np.uint32], position: Floats
-    ) -> Floats:
+    def _descend(
+        self,
+        features: Floats,
+        rows: NDArray[np.int64],
+        sign: Floats,
+        key: NDArray[np.uint32],
+        position: Floats,
+        products: bool,
+    ) -> tuple[Floats, Floats]:
+        """Weights and dual variables of one one-vs-rest problem from features, or products of features, of the rows."""
+        norms = np.diag(features).copy() if products else _square_norms(features, rows)
         squared = self.loss == "squared_hinge"
         upper, diagonal = (np.inf, 0.5 / self.C) if squared else (self.C, 0.0)
-        weights: Floats = _descend_svc(features, rows, sign, upper, diagonal, self.max_iter, key, position)
-        return weights
+        found: tuple[Floats, Floats] = _descend_svc(
+            features, rows, norms, sign, upper, diagonal, self.max_iter, key, position, products
+        )
+        return found
 
     def decision_function(self, X: ArrayLike) -> Floats:
         """Scores (N,) for two classes, (N, K) for more, in float64."""
@@ -190,12 +211,15 @@ def _square_norms(features, rows):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _descend_svc(features, rows, sign, upper, diagonal, max_iter, key, position):  # type: ignore[no-untyped-def]
-    """One one-vs-rest problem: dual coordinate descent with shrinking; returns the weights (D,)."""
+def _descend_svc(features, rows, norms, sign, upper, diagonal, max_iter, key, position, products):  # type: ignore[no-untyped-def]
+    """One one-vs-rest problem: dual coordinate descent with shrinking; returns weights (D,) and dual variables (N,).
+
+    With `products`, `features` holds X Xᵀ instead of X, and `weights` the score of each row instead of the weights.
+    """
     n = rows.size
     weights = np.zeros(features.shape[1])
     alpha = np.zeros(n)
-    curvature = _square_norms(features, rows) + diagonal
+    curvature = norms + diagonal
     active = np.arange(n)
     size = n
     highest, lowest = np.inf, -np.inf
@@ -206,7 +230,8 @@ def _descend_svc(features, rows, sign, upper, diagonal, max_iter, key, position)
         while s < size:
             i = active[s]
             row = features[rows[i]]
-            gradient = sign[i] * _dot(row, weights) - 1.0 + diagonal * alpha[i]
+            score = weights[i] if products else _dot(row, weights)
+            gradient = sign[i] * score - 1.0 + diagonal * alpha[i]
             at_zero, at_upper = alpha[i] == 0.0, alpha[i] == upper
             if (at_zero and gradient >= 0.0 and gradient > highest) or (
                 at_upper and gradient <= 0.0 and gradient < lowest
@@ -229,7 +254,7 @@ def _descend_svc(features, rows, sign, upper, diagonal, max_iter, key, position)
         else:
             highest = top if top > 0.0 else np.inf
             lowest = bottom if bottom < 0.0 else -np.inf
-    return weights
+    return weights, alpha
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
