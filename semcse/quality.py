@@ -59,7 +59,7 @@ def assess(
     papers: Sequence[Mapping[str, Any]],
     encode: Encode | None = None,
     *,
-    count: int = 100,
+    count: int = 60,
     seed: int = 0,
 ) -> Quality:
     """The measures of the summaries of `count` papers drawn by `seed`, without similarity when there is no encoder.

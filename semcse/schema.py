@@ -147,7 +147,7 @@ class Summaries(Section):
         0.0,
         description="share of summaries replaced by another paper's, to study errors; ours, cf. Limitations",
     )
-    quality_papers: PositiveInt = Field(100, description="papers drawn for the report on quality; ours")
+    quality_papers: PositiveInt = Field(60, description="papers drawn for the report on quality; ours")
     quality_model: NameOrPath | None = Field(
         "all-MiniLM-L6-v2", description="encoder for nearness in meaning in that report; none: leave it out; ours"
     )
