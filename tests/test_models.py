@@ -1,6 +1,8 @@
 """The model zoo: entries, local copies, the check of the packaged weights, baselines, unavailable models."""
 
+import time
 from pathlib import Path
+from urllib.error import HTTPError, URLError
 
 import numpy as np
 import pytest
@@ -146,6 +148,64 @@ def test_models_that_cannot_be_had_say_what_to_do(monkeypatch, tmp_path):
     entries = load_models(zoo(tmp_path, "Mine: {path: copy, metric: cosine, licence: MIT}"))
     with pytest.raises(ModelUnavailable, match="where no folder is"):
         open_model("Mine", models=entries)
+
+
+@pytest.fixture
+def asked_again():
+    models.hub_reachable.cache_clear()
+    yield
+    models.hub_reachable.cache_clear()
+
+
+@pytest.mark.usefixtures("asked_again")
+def test_without_a_hub_a_model_is_missing_at_once_and_the_hub_asked_once(monkeypatch):
+    asked = []
+
+    def refuse(request, timeout):
+        asked.append((request.full_url, request.get_method(), timeout))
+        raise URLError("no network")
+
+    def load(*_, **__):
+        raise AssertionError("nothing may be loaded from the hub")
+
+    monkeypatch.setattr(models.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(models, "urlopen", refuse)
+    monkeypatch.setattr("semcse.encoder.Encoder.load", load)
+    started = time.monotonic()
+    for name in ("SPECTER", "SciNCL", "jina-v3"):
+        with pytest.raises(ModelUnavailable, match="hf download"):
+            open_model(name)
+    assert time.monotonic() - started < 2
+    assert asked == [(models.constants.ENDPOINT, "HEAD", models.PATIENCE)]
+
+
+@pytest.mark.usefixtures("asked_again")
+def test_a_hub_that_answers_is_asked_for_models_and_an_offline_one_is_not(monkeypatch):
+    def unfriendly(request, timeout):
+        raise HTTPError(request.full_url, 403, "no", {}, None)
+
+    monkeypatch.setattr(models, "urlopen", unfriendly)
+    monkeypatch.setattr(models.constants, "HF_HUB_OFFLINE", True)
+    assert not models.hub_reachable()
+    models.hub_reachable.cache_clear()
+    monkeypatch.setattr(models.constants, "HF_HUB_OFFLINE", False)
+    assert models.hub_reachable()
+
+
+@pytest.mark.usefixtures("asked_again")
+def test_without_a_hub_the_local_cache_still_gives_a_model(monkeypatch, tiny, tmp_path):
+    monkeypatch.setattr(models.constants, "HF_HUB_OFFLINE", True)
+    wanted = []
+
+    def snapshot(source, revision, local_files_only):
+        wanted.append((source, revision, local_files_only))
+        return str(tiny)
+
+    monkeypatch.setattr(models, "snapshot_download", snapshot)
+    text = "Own: {hub: some/model, revision: abc, metric: cosine, pooling: mean, licence: MIT}"
+    model = open_model("Own", models=load_models(zoo(tmp_path, text)))
+    assert model.encode(TEXTS).shape == (3, 16)
+    assert wanted == [("some/model", "abc", True)]
 
 
 def test_tfidf_is_scikit_learns_and_finds_shared_words():
