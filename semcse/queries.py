@@ -9,7 +9,8 @@ import pandas as pd
 from semcse.cleaning import Rules, canonical
 from semcse.prompts import QUERY_PROMPT, query_message
 from semcse.readers import DataError
-from semcse.summaries import JobReport, Papers, generate_summaries, load_summaries
+from semcse.rows import Papers
+from semcse.summaries import JobReport, generate_summaries, load_summaries
 from semcse.writers.base import PlainWriter, Writer
 
 QUERY = "query"

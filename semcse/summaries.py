@@ -2,54 +2,36 @@
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from semcse.cleaning import Rules, canonical, reject_reason, tidy
+from semcse.cleaning import Rules, canonical
 from semcse.prompts import PROMPTS, continuation_prompt
 from semcse.readers import DataError
+from semcse.rows import Job, Paper, Papers, write_rows
 from semcse.shards import COLUMNS, enter_folder, load_rows, shard_counts, shard_path, write_shard
-from semcse.writers.base import Continuation, PlainWriter, Request, Writer, as_writer, continuation_seed
+from semcse.writers.base import PlainWriter, Writer, as_writer
 
-Paper = Mapping[str, Any]
-Papers = Sequence[Paper]
-
-FORMAT = 1
+RARELY = {"delay": 60.0, "mininterval": 60.0}
+"""Seconds before the first sign of progress and between two, where nobody watches."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """What is to be written; two jobs with equal `identity` write equal rows."""
+class Part(NamedTuple):
+    """A shard: its file, what marks it as belonging to the job, the number of its first paper, and of its papers."""
 
-    writer: Writer
-    prompts: Mapping[str, str]
-    draws: int
-    seed: int
-    shard_size: int
-    redraws: int
-    rules: Rules
-    compose: Callable[[Paper, str], str]
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """The values on which a row depends, as the manifest holds them."""
-        return {
-            "format": FORMAT,
-            "writer": self.writer.settings,
-            "prompts": dict(self.prompts),
-            "draws": self.draws,
-            "seed": self.seed,
-            "redraws": self.redraws,
-            "rules": asdict(self.rules),
-        }
+    path: Path
+    fingerprint: str
+    start: int
+    papers: int
 
 
 @dataclass
@@ -102,8 +84,18 @@ def generate_summaries(
     _check_arguments(job, papers, shard)
     job.writer.check(papers)
     folder = Path(folder)
-    enter_folder(folder, _manifest(job, papers), redo=on_change == "redo")
-    return _run(job, papers, folder, shard)
+    manifest = _manifest(job, papers)
+    enter_folder(folder, manifest, redo=on_change == "redo")
+    parts = [
+        Part(
+            shard_path(folder, number),
+            fingerprint,
+            number * shard_size,
+            min(shard_size, len(papers) - number * shard_size),
+        )
+        for number, fingerprint in enumerate(manifest["shards"])
+    ]
+    return _run(job, papers, JobReport(folder), parts[shard[0] :: shard[1]])
 
 
 def _check_arguments(job: Job, papers: Papers, shard: tuple[int, int]) -> None:
@@ -151,37 +143,46 @@ def _paper_key(paper: Paper) -> bytes:
     return json.dumps([str(paper["corpus_id"]), paper["title"], paper["abstract"]]).encode() + b"\n"
 
 
-def _run(job: Job, papers: Papers, folder: Path, shard: tuple[int, int]) -> JobReport:
-    report = JobReport(folder)
-    starts = range(0, len(papers), job.shard_size)[shard[0] :: shard[1]]
-    total = sum(min(job.shard_size, len(papers) - start) for start in starts)
+def _run(job: Job, papers: Papers, report: JobReport, parts: Sequence[Part]) -> JobReport:
     begin = time.perf_counter()
-    with tqdm(total=total, desc="papers", unit="paper", disable=None) as bar:
-        for start in starts:
-            chunk = _chunk(job, papers, start)
-            _do_shard(job, chunk, shard_path(folder, start // job.shard_size), report)
+    waiting = [part for part in parts if not _reuse(part, report)]
+    with _progress(sum(part.papers for part in parts), report.papers) as bar:
+        for part in waiting:
+            if not _reuse(part, report):  # another process may have written it meanwhile
+                _write(job, _chunk(job, papers, part.start), part, report)
             report.seconds = time.perf_counter() - begin
-            bar.update(len(chunk))
-            bar.set_postfix_str(f"{report.tokens / report.seconds:,.0f} tokens/s")
+            bar.set_postfix_str(f"{report.tokens / report.seconds:,.0f} tokens/s", refresh=False)
+            bar.update(part.papers)
     return report
 
 
-def _do_shard(job: Job, chunk: Sequence[Paper], path: Path, report: JobReport) -> None:
-    """Write the shard unless it is there, and add it to the report."""
-    fingerprint = _fingerprint(job, chunk)
-    counts = shard_counts(path, fingerprint)
+def _progress(total: int, done: int) -> "tqdm[Any]":
+    """A bar over papers with the time left; away from a terminal a line from time to time, and none for short jobs."""
+    pace = {} if sys.stderr.isatty() else RARELY
+    return tqdm(total=total, initial=done, desc="papers", unit="paper", **pace)
+
+
+def _reuse(part: Part, report: JobReport) -> bool:
+    """Whether the shard is there already; then it joins the report."""
+    counts = shard_counts(part.path, part.fingerprint)
     if counts is None:
-        counts = write_shard(path, write_rows(job, chunk), fingerprint, isinstance(chunk[0]["corpus_id"], int))
-        report.written += 1
-        report.tokens += counts["tokens"]
-    else:
-        report.reused += 1
-    _add_counts(report, counts, len(chunk))
+        return False
+    report.reused += 1
+    _add_counts(report, counts, part)
+    return True
 
 
-def _add_counts(report: JobReport, counts: dict[str, Any], papers: int) -> None:
+def _write(job: Job, chunk: Sequence[Paper], part: Part, report: JobReport) -> None:
+    integer_ids = isinstance(chunk[0]["corpus_id"], int)
+    counts = write_shard(part.path, write_rows(job, chunk), part.fingerprint, integer_ids)
+    report.written += 1
+    report.tokens += counts["tokens"]
+    _add_counts(report, counts, part)
+
+
+def _add_counts(report: JobReport, counts: dict[str, Any], part: Part) -> None:
     report.shards += 1
-    report.papers += papers
+    report.papers += part.papers
     report.rows += counts["rows"]
     report.unfilled += counts["unfilled"]
     for reason, count in counts["rejected"].items():
@@ -193,57 +194,6 @@ def _fingerprint(job: Job, chunk: Sequence[Paper]) -> str:
     for paper in chunk:
         digest.update(_paper_key(paper))
     return digest.hexdigest()
-
-
-def write_rows(job: Job, chunk: Sequence[Paper]) -> list[dict[str, Any]]:
-    """The rows of a shard, accepted and rejected, in the order of papers, prompts, draws and attempts."""
-    places = [
-        (index, prompt, draw)
-        for index, paper in enumerate(chunk)
-        for prompt, draw in job.writer.slots(paper, job.prompts, job.draws)
-    ]
-    rows: dict[tuple[int, str, int], list[dict[str, Any]]] = {place: [] for place in places}
-    accepted: list[set[str]] = [set() for _ in chunk]
-    for attempt in range(job.redraws + 1 if job.writer.redraws else 1):
-        requests = [_request(job, chunk[index], prompt, draw, attempt) for index, prompt, draw in places]
-        answers = job.writer.continuations(requests) if requests else []
-        for place, request, answer in zip(places, requests, answers, strict=True):
-            rows[place].append(_row(job, request, answer, attempt, accepted[place[0]]))
-        places = [place for place in places if rows[place][-1]["reject"] is not None]
-    return [row for place_rows in rows.values() for row in place_rows]
-
-
-def _request(job: Job, paper: Paper, prompt: str, draw: int, attempt: int) -> Request:
-    text = job.compose(paper, job.prompts[prompt]) if prompt in job.prompts else ""
-    return Request(paper, prompt, text, draw, continuation_seed(job.seed, paper["corpus_id"], prompt, draw, attempt))
-
-
-def _row(job: Job, request: Request, answer: Continuation, attempt: int, accepted: set[str]) -> dict[str, Any]:
-    """One row; an accepted text joins `accepted`, the texts of its paper in canonical form."""
-    text = tidy(answer.text)
-    reject = reject_reason(
-        text,
-        title=request.paper["title"],
-        abstract=request.paper["abstract"],
-        finish_reason=answer.finish_reason,
-        prompts=list(job.prompts.values()),
-        others=accepted,
-        rules=job.rules,
-    )
-    if reject is None:
-        accepted.add(canonical(text))
-    return {
-        "corpus_id": request.paper["corpus_id"],
-        "prompt": request.prompt,
-        "draw": request.draw,
-        "text": text,
-        "tokens": answer.tokens,
-        "finish_reason": answer.finish_reason,
-        "model": job.writer.model,
-        "seed": request.seed,
-        "attempt": attempt,
-        "reject": reject,
-    }
 
 
 def load_summaries(folder: str | os.PathLike[str]) -> pd.DataFrame:

@@ -222,3 +222,17 @@ def test_training_records() -> None:
     assert excluded.to_dict("records") == [{"corpus_id": 0, "distinct": 1}, {"corpus_id": 2, "distinct": 0}]
     with pytest.raises(DataError, match="summaries for 1 unknown papers"):
         training_records(PAPERS[:1], summaries)
+
+
+def test_progress_away_from_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A short job says nothing; a long one counts what was there before, and says what it does a second."""
+    generate_summaries(PAPERS, Stub(), tmp_path, shard_size=2, shard=(0, 2))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("semcse.summaries.RARELY", {"mininterval": 0.0})
+    generate_summaries(PAPERS, Stub(), tmp_path, shard_size=2)
+    lines = capsys.readouterr().err.split("\r")
+    assert "4/7" in lines[1]
+    assert "7/7" in lines[-1]
+    assert "tokens/s" in lines[-1]
