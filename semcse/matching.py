@@ -6,23 +6,19 @@ that of a full float64 distance matrix, whatever the norms, the offset, the dupl
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from tqdm.auto import tqdm
 
-Metric = Literal["euclidean", "cosine"]
-Vectors = npt.NDArray[Any]
-Doubles = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
+from semcse.points import BLOCK, Doubles, Indices, Metric, Space, Vectors, pair_distances, slices, spaces, tolerance
 
-BLOCK = 2048
-PAIRS_AT_ONCE = 4096
+__all__ = ["Metric", "label_codes", "match_ranks", "nearest", "neighbour_purity"]
+
 DENSE = 0.01  # share of undecided pairs above which a block is screened again in float64
-TIE = 1e-12  # squared distances closer than this, relatively, are equal: float64 cannot tell them apart
 
 
 def match_ranks(
@@ -42,18 +38,18 @@ def match_ranks(
 
     Raises ValueError for NaN or infinite vectors (naming the row), wrong shapes and unknown metrics.
     """
-    ours, theirs = _spaces(queries, candidates, metric)
+    ours, theirs = spaces(queries, candidates, metric)
     if len(theirs) < len(ours):
         raise ValueError(f"candidate i is the match of query i, but {len(ours)} queries meet {len(theirs)} candidates")
     diagonal = np.arange(len(ours))
     barred = _barred(exclude, len(ours), len(theirs), diagonal)
-    own = _pair_distances(ours, theirs, diagonal, diagonal)
+    own = pair_distances(ours, theirs, diagonal, diagonal)
     closer, equal = np.zeros(len(ours), dtype=np.int64), np.zeros(len(ours), dtype=np.int64)
     for tile in _tiles(ours, theirs, block, "ranks"):
         less, rows, columns = tile.compare(own, barred)
         closer[tile.rows] += less
-        difference = _pair_distances(ours, theirs, rows, columns) - own[rows]
-        tied = np.abs(difference) <= _tolerance(own[rows], metric)
+        difference = pair_distances(ours, theirs, rows, columns) - own[rows]
+        tied = np.abs(difference) <= tolerance(own[rows], metric)
         closer += np.bincount(rows[~tied & (difference < 0)], minlength=len(ours))
         equal += np.bincount(rows[tied], minlength=len(ours))
     ranks: Doubles = 1.0 + closer + equal / 2
@@ -75,7 +71,7 @@ def nearest(
     `exclude` as in `match_ranks`; `exclude=range(N)` asks for the neighbours of a set within itself.
     Raises ValueError where a query has fewer than k candidates, and as `match_ranks` does.
     """
-    ours, theirs = _spaces(queries, candidates, metric)
+    ours, theirs = spaces(queries, candidates, metric)
     barred = _barred(exclude, len(ours), len(theirs), None)
     most_barred = int(np.bincount(barred[0]).max(initial=0))
     if not 1 <= k <= len(theirs) - most_barred:
@@ -84,7 +80,7 @@ def nearest(
     squares = np.full((len(ours), k), np.inf)
     for tile in _tiles(ours, theirs, block, "neighbours"):
         rows, columns = tile.within(squares[:, -1], barred, k)
-        exact = _pair_distances(ours, theirs, rows, columns)
+        exact = pair_distances(ours, theirs, rows, columns)
         _merge(found, squares, tile.rows, rows, columns, exact)
     return found, squares / 2 if metric == "cosine" else np.sqrt(squares)
 
@@ -123,86 +119,6 @@ def label_codes(
     return codes[:trained], codes[trained:]
 
 
-@dataclass(frozen=True)
-class _Space:
-    """One set of vectors as points whose Euclidean distances order like the metric: cosine means unit length."""
-
-    vectors: Vectors
-    metric: Metric
-    side: int
-    centre: Doubles
-    scale: float
-
-    def __len__(self) -> int:
-        return len(self.vectors)
-
-    def points(self, rows: slice | Indices) -> Doubles:
-        """The points in float64, not centred."""
-        raw = np.asarray(self.vectors[rows], dtype=np.float64)
-        return raw if self.metric == "euclidean" else _on_sphere(raw, self.side)
-
-    def centred(self, rows: slice) -> Doubles:
-        """The points moved to the middle of the candidates and scaled to at most one."""
-        return (self.points(rows) - self.centre) / self.scale
-
-
-def _on_sphere(raw: Doubles, side: int) -> Doubles:
-    """Unit rows with two more columns, in which zero rows point: elsewhere than all others, and for each side apart."""
-    largest = np.abs(raw).max(axis=1, initial=0.0)
-    zero = largest == 0
-    scaled = raw / np.where(zero, 1.0, largest)[:, None]
-    points = np.zeros((len(raw), raw.shape[1] + 2))
-    points[:, :-2] = scaled / np.where(zero, 1.0, np.linalg.norm(scaled, axis=1))[:, None]
-    points[zero, raw.shape[1] + side] = 1.0
-    return points
-
-
-def _spaces(queries: Vectors, candidates: Vectors, metric: Metric) -> tuple[_Space, _Space]:
-    if metric not in ("euclidean", "cosine"):
-        raise ValueError(f"unknown metric {metric!r}: expected 'euclidean' or 'cosine'")
-    queries, candidates = _as_matrix("queries", queries), _as_matrix("candidates", candidates)
-    if queries.shape[1] != candidates.shape[1]:
-        raise ValueError(f"queries have {queries.shape[1]} dimensions, candidates {candidates.shape[1]}")
-    nothing = np.zeros(1)
-    ours = _Space(queries, metric, 0, nothing, 1.0)
-    theirs = _Space(candidates, metric, 1, nothing, 1.0)
-    _, longest = _survey("queries", ours)
-    centre, longest_candidate = _survey("candidates", theirs)
-    scale = max(longest, longest_candidate) + float(np.linalg.norm(centre))
-    scale = scale if scale > 0 else 1.0
-    return replace(ours, centre=centre, scale=scale), replace(theirs, centre=centre, scale=scale)
-
-
-def _as_matrix(name: str, vectors: Any) -> Vectors:
-    matrix: Vectors = vectors.detach().cpu().float().numpy() if hasattr(vectors, "detach") else np.asanyarray(vectors)
-    if matrix.ndim != 2 or 0 in matrix.shape:
-        raise ValueError(f"{name}: expected vectors of shape (N, D) with N, D > 0, got {matrix.shape}")
-    if matrix.dtype.kind not in "fiu":
-        raise ValueError(f"{name}: expected numbers, got {matrix.dtype}")
-    return matrix
-
-
-def _survey(name: str, space: _Space) -> tuple[Doubles, float]:
-    """Mean point and greatest length, after a check that every row is finite."""
-    total, longest = np.zeros(1), 0.0
-    for rows in _slices(len(space), BLOCK):
-        raw = np.asarray(space.vectors[rows], dtype=np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):
-            bad = np.flatnonzero(~np.isfinite(np.einsum("ij,ij->i", raw, raw)))
-        if len(bad):
-            raise ValueError(f"row {rows.start + bad[0]} of the {name} holds NaN, infinite or overflowing values")
-        points = raw if space.metric == "euclidean" else _on_sphere(raw, space.side)
-        total = total + points.sum(axis=0)
-        longest = max(longest, float(np.linalg.norm(points, axis=1).max()))
-    return total / len(space), longest
-
-
-def _slices(count: int, size: int) -> Iterator[slice]:
-    if size < 1:
-        raise ValueError(f"expected a block of at least one row, got {size}")
-    return (slice(start, min(start + size, count)) for start in range(0, count, size))
-
-
 def _barred(exclude: Any, queries: int, candidates: int, keep: Indices | None) -> tuple[Indices, Indices]:
     """Pairs (query, candidate) that do not compete, sorted by query; with `keep`, each query's own match is one."""
     rows, columns = _listed(exclude, queries, candidates)
@@ -231,27 +147,12 @@ def _listed(exclude: Any, queries: int, candidates: int) -> tuple[Indices, Indic
     return rows[columns >= 0], columns[columns >= 0]
 
 
-def _pair_distances(ours: _Space, theirs: _Space, rows: Indices, columns: Indices) -> Doubles:
-    """Squared distances (P,) of the pairs, from differences in float64."""
-    distances = np.empty(len(rows))
-    for part in _slices(len(rows), PAIRS_AT_ONCE):
-        difference = ours.points(rows[part]) - theirs.points(columns[part])
-        distances[part] = np.einsum("ij,ij->i", difference, difference)
-    return distances
-
-
-def _tolerance(squares: Doubles, metric: Metric) -> Doubles:
-    """How far two equal squared distances can lie apart; unit vectors carry the rounding of their division."""
-    relative: Doubles = TIE * squares
-    return relative + 1e-14 * np.sqrt(squares) + 1e-28 if metric == "cosine" else relative
-
-
 @dataclass(frozen=True)
 class _Tile:
     """The scores |c|^2 - 2 q.c of some queries and candidates: squared distances less what each query has in common."""
 
-    ours: _Space
-    theirs: _Space
+    ours: Space
+    theirs: Space
     rows: slice
     columns: slice
     left: Doubles
@@ -307,16 +208,16 @@ class _Tile:
         moved = 8 * np.finfo(np.float64).eps * (float(np.linalg.norm(self.ours.centre)) / self.ours.scale + reach)
         slack += 4 * reach * moved + moved**2 + size * float(np.finfo(dtype).tiny)
         finite = np.where(np.isfinite(squares), squares, 0.0)
-        slack += _tolerance(finite, self.ours.metric) / self.ours.scale**2
+        slack += tolerance(finite, self.ours.metric) / self.ours.scale**2
         return threshold, slack + 4 * unit * np.where(np.isfinite(threshold), np.abs(threshold), 0.0)
 
 
-def _tiles(ours: _Space, theirs: _Space, block: int, what: str) -> Iterator[_Tile]:
+def _tiles(ours: Space, theirs: Space, block: int, what: str) -> Iterator[_Tile]:
     """All pairs of the two sets in tiles of at most `block` by `block`."""
-    steps = list(_slices(len(theirs), block))
+    steps = list(slices(len(theirs), block))
     for columns in tqdm(steps, desc=what, disable=None if len(steps) > 64 else True):
         right = theirs.centred(columns)
-        for rows in _slices(len(ours), block):
+        for rows in slices(len(ours), block):
             yield _Tile(ours, theirs, rows, columns, ours.centred(rows), right)
 
 
