@@ -65,4 +65,4 @@ def title_overlap(papers: Papers, queries: Mapping[Any, str]) -> pd.DataFrame:
         words = canonical(query).split()
         share = sum(word in title for word in words) / max(len(words), 1)
         rows.append({"corpus_id": paper["corpus_id"], "query": query, "title": paper["title"], "overlap": share})
-    return pd.DataFrame(rows, columns=["corpus_id", "query", "title", "overlap"])
+    return pd.DataFrame(rows, columns=["corpus_id", "query", "title", "overlap"]).astype({"overlap": float})
