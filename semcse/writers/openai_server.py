@@ -19,8 +19,9 @@ class OpenAIWriter(ModelWriter):
 
     model: the name under which the server has it. base_url: such as "http://localhost:8000/v1".
     decoding: goes to the server with each request, and so does the request's seed, which the server may or may not
-        heed: texts are stored as data and not expected to come again. (`transformers serve` samples only where the
-        model's own generation_config.json has do_sample.)
+        heed: texts are stored as data and not expected to come again. `transformers serve` samples only where the
+        model's own generation_config.json has do_sample, and with --continuous-batching by the settings of the first
+        request that it got, without seeds.
     concurrency: papers asked for at the same time; the prompts of a paper follow each other, so that a server's prefix
         cache serves all but the first. All draws of a prompt are one request (`n`), which most servers compute with one
         prefill; a server that gives fewer is asked again for the others.
