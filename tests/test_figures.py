@@ -114,7 +114,22 @@ def measures(models: list[str]) -> pd.DataFrame:
     return pd.DataFrame({"alignment": values[0], "uniformity": -values[1]}, index=models)
 
 
+def domain_scores(models: int, domains: int) -> pd.DataFrame:
+    rows = [(f"model {m}", FIELDS[d], task) for m in range(models) for d in range(domains) for task in TASKS[:2]]
+    ranks = rng().uniform(1, 30, len(rows))
+    return pd.DataFrame(rows, columns=["model", "domain", "task"]).assign(
+        mean_rank=ranks, low=ranks * 0.8, high=ranks * 1.2, pool=40
+    )
+
+
+def many_fields() -> list[str | None]:
+    return list(np.resize(np.array([f"a field with quite a long name {i}" for i in range(30)], dtype=object), 200))
+
+
 FIGURES: dict[str, Callable[[Path], Figure]] = {
+    "domain_comparison": lambda root: figures.domain_comparison(domain_scores(4, 12)),
+    "domain_comparison, 14 models": lambda root: figures.domain_comparison(domain_scores(14, 3)),
+    "tsne_panels, long names": lambda root: figures.tsne_panels({n: points() for n in "abc"}, many_fields()),
     "paper_counts": lambda root: figures.paper_counts(papers()),
     "abstract_lengths": lambda root: figures.abstract_lengths(papers()),
     "summary_lengths": lambda root: figures.summary_lengths(summaries()),
@@ -347,6 +362,20 @@ def test_boxes_are_moved_apart(count: int) -> None:
     assert free[~np.eye(count, dtype=bool)].all()
     far = np.arange(2 * count).reshape(count, 2) * 1.0
     np.testing.assert_allclose(apart(far, (0.14, 0.12)), far, atol=1e-6)
+
+
+def test_panels_of_a_long_legend_are_as_wide_as_the_page_allows() -> None:
+    figure = figures.tsne_panels({name: points() for name in "abc"}, many_fields())
+    widths = [axes.get_window_extent().width / figure.dpi for axes in figure.axes]
+    assert min(widths) > 0.9 * figures.PAGE / 3
+
+
+def test_domains_show_the_ranks_they_are_given() -> None:
+    scores = domain_scores(2, 3)
+    panels = figures.domain_comparison(scores).axes
+    drawn = [line.get_xdata() for line in panels[0].lines if len(line.get_xdata())]
+    wanted = scores[scores["task"] == TASKS[0]].groupby("model")["mean_rank"].agg(list)
+    assert [list(values) for values in drawn] == wanted.tolist()
 
 
 def test_missing_columns_and_empty_tables_are_errors() -> None:

@@ -4,7 +4,13 @@ A figure shows itself in a notebook; `save` writes it as PDF and PNG. Widths are
 page.
 """
 
-from semcse.figures.benchmark import field_confusion, model_comparison, neighbour_fields, rank_histograms
+from semcse.figures.benchmark import (
+    domain_comparison,
+    field_confusion,
+    model_comparison,
+    neighbour_fields,
+    rank_histograms,
+)
 from semcse.figures.corpus import abstract_lengths, paper_counts
 from semcse.figures.scirepeval import table_residuals, task_differences
 from semcse.figures.space import alignment_uniformity, explained_variance_curves, tsne_panels
@@ -25,6 +31,7 @@ __all__ = [
     "PAGE",
     "abstract_lengths",
     "alignment_uniformity",
+    "domain_comparison",
     "explained_variance_curves",
     "field_confusion",
     "model_comparison",

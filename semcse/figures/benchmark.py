@@ -17,6 +17,7 @@ from semcse.figures.style import (
     check_columns,
     grid,
     legend_below,
+    legend_columns,
     looks,
     new_figure,
     readable,
@@ -93,8 +94,10 @@ def domain_comparison(scores: pd.DataFrame) -> Figure:
     check_columns(scores, "model", "domain", "task", "mean_rank", "low", "high", "pool")
     tasks, domains = list(dict.fromkeys(scores["task"])), list(dict.fromkeys(scores["domain"]))
     style = looks(scores["model"])
-    room = max(0.19, 0.055 * len(style) + 0.08)
-    figure = new_figure(PAGE, min(PAGE_HEIGHT, room * len(domains) + 1.0))
+    models = [str(model) for model in style]
+    rest = 0.8 + 0.16 * -(-len(models) // legend_columns(models, PAGE))
+    room = min(max(0.19, 0.055 * len(models) + 0.08), (PAGE_HEIGHT - rest) / len(domains))
+    figure = new_figure(PAGE, room * len(domains) + rest)
     panels = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
     for axes, task in zip(panels, tasks, strict=True):
         part = scores[scores["task"] == task]
@@ -109,7 +112,7 @@ def domain_comparison(scores: pd.DataFrame) -> Figure:
     panels[0].set_yticks(range(len(domains)), [str(domain) for domain in domains])
     panels[0].set_ylim(len(domains) - 0.5, -0.5)
     handles = [panels[0].plot([], [], color=k.colour, marker=k.marker, linestyle="")[0] for k in style.values()]
-    legend_below(figure, handles, [str(model) for model in style])
+    legend_below(figure, handles, models)
     return figure
 
 

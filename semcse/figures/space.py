@@ -21,6 +21,7 @@ from semcse.figures.style import (
     field_looks,
     grid,
     legend_below,
+    legend_columns,
     looks,
     new_figure,
     styled,
@@ -28,7 +29,7 @@ from semcse.figures.style import (
 
 Points = NDArray[np.floating]
 
-NUMBER_SIZE = (0.15, 0.13)
+NUMBER_SIZE = (0.17, 0.13)
 """Room for two digits on a panel, inches."""
 
 
@@ -46,7 +47,7 @@ def tsne_panels(panels: Mapping[str, Points], fields: Sequence[str | None], most
             raise ValueError(f"panel {title!r} has shape {points.shape}, the fields need ({len(names)}, 2)")
     shown = sorted(names.value_counts().index[:most])
     style: dict[str, Look] = {str(name): look for name, look in field_looks(shown).items()}
-    figure, axes_list, inches = _panel_grid(panels, entries=len(shown) + 1)
+    figure, axes_list, inches = _panel_grid(panels, [f"00 {name}" for name in shown] + ["other or none"])
     for axes, (title, points) in zip(axes_list, panels.items(), strict=True):
         _scatter(axes, points, names, style, 2600 * inches[0] / len(points))
         if len(style) > len(COLOURS):
@@ -110,7 +111,7 @@ def alignment_uniformity(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _panel_grid(panels: Mapping[str, Points], entries: int) -> tuple[Figure, list[Axes], tuple[float, float]]:
+def _panel_grid(panels: Mapping[str, Points], labels: Sequence[str]) -> tuple[Figure, list[Axes], tuple[float, float]]:
     """A figure with equal axes for all panels and room for the legend; also the axes' width and height in inches.
 
     The axes have the shape of the points, within reason, so that little of the page stays empty.
@@ -118,7 +119,7 @@ def _panel_grid(panels: Mapping[str, Points], entries: int) -> tuple[Figure, lis
     across = 2 if len(panels) in (2, 4) else min(3, len(panels))
     down = -(-len(panels) // across)
     page = PAGE if across > 1 else 4.5
-    width, legend = page / across, 0.16 * -(-entries // (4 if across > 1 else 2)) + 0.2
+    width, legend = page / across, 0.158 * -(-len(labels) // legend_columns(labels, page)) + 0.2
     shapes = [np.ptp(points[:, 1]) / np.ptp(points[:, 0]) for points in panels.values()]
     height = min(width * float(np.clip(max(shapes), 0.6, 1.2)), (PAGE_HEIGHT - legend) / down - 0.2)
     figure = new_figure(page, (height + 0.2) * down + legend)

@@ -134,9 +134,14 @@ def field_looks(fields: Iterable[Hashable]) -> dict[Hashable, Look]:
 
 def legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], title: str = "") -> None:
     """One legend for the whole figure under its panels, with as many columns as the width allows."""
-    inches = max(len(label) for label in labels) * 0.053 + 0.33
-    columns = max(1, min(len(labels), int(figure.get_figwidth() / inches)))
+    columns = legend_columns(labels, figure.get_figwidth())
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, title=title or None)
+
+
+def legend_columns(labels: Sequence[str], width: float) -> int:
+    """How many columns of these labels fit side by side into `width` inches."""
+    inches = max(len(label) for label in labels) * 0.053 + 0.33
+    return max(1, min(len(labels), int(width / inches)))
 
 
 def grid(axes: Axes, axis: str) -> None:
