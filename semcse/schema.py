@@ -129,6 +129,8 @@ class Summaries(Section):
     path: LocalPath | None = Field(None, description="file: JSONL with ready-made summaries; ours")
     model: NameOrPath = Field("meta-llama/Meta-Llama-3-8B", description="causal language model; 4.1")
     base_url: str | None = Field(None, description="openai: address of a completions server; ours")
+    concurrency: PositiveInt = Field(16, description="openai: papers asked for at the same time; ours")
+    timeout: PositiveFloat = Field(120.0, description="openai: seconds after which a request is sent again; ours")
     prompts: list[str] = Field(
         default_factory=lambda: ["findings", "concern", "conclusion", "comprehensive", "takeaway"],
         description="keys of semcse.prompts.PROMPTS; A.2",

@@ -39,13 +39,19 @@ def _writer(kind: str, path: str | None, model: str, settings: Summaries, corpus
         temperature=settings.temperature, top_p=settings.top_p, max_new_tokens=settings.max_new_tokens, chat=chat
     )
     if kind == "openai":
-        return _server_writer(model, str(settings.base_url), decoding)
+        return _server_writer(model, settings, decoding)
     return TransformersWriter(resolve(model), decoding=decoding, batch_tokens=settings.batch_tokens)
 
 
-def _server_writer(model: str, base_url: str, decoding: Decoding) -> Writer:
+def _server_writer(model: str, settings: Summaries, decoding: Decoding) -> Writer:
     try:
         from semcse.writers.openai_server import OpenAIWriter
     except ImportError as error:
         raise DataError("the openai writer needs the package openai: pip install 'semcse[openai]'") from error
-    return OpenAIWriter(model, base_url, decoding=decoding)
+    return OpenAIWriter(
+        model,
+        str(settings.base_url),
+        decoding=decoding,
+        concurrency=settings.concurrency,
+        timeout=settings.timeout,
+    )
