@@ -140,7 +140,7 @@ def legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence[str
 
 def legend_columns(labels: Sequence[str], width: float) -> int:
     """How many columns of these labels fit side by side into `width` inches."""
-    inches = max(len(label) for label in labels) * 0.053 + 0.33
+    inches = max(len(label) for label in labels) * 0.053 + 0.38
     return max(1, min(len(labels), int(width / inches)))
 
 
