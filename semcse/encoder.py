@@ -153,6 +153,8 @@ class Encoder:
         budget = batch_tokens or BATCH_TOKENS["cpu" if self.device.type == "cpu" else "cuda"]
         self.model.train(False)
         total = int(lengths.sum())
+        if self.device.type == "cpu":
+            budget = min(budget, -(-total // torch.get_num_threads()))  # a batch for each thread
         bar = tqdm(total=total, unit="tok", unit_scale=True, disable=None if progress else True)
         with bar, self._packed(total):
             for batch, vectors in side_by_side(
