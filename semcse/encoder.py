@@ -25,7 +25,7 @@ from semcse.losses import widen
 from semcse.packed import can_pack, packed, side_by_side
 
 PRECISIONS = ("auto", "float32", "bfloat16")
-BATCH_TOKENS = {"cpu": 1024, "cuda": 32768}
+BATCH_TOKENS = {"cpu": 2048, "cuda": 32768}
 """Tokens encoded at once unless told otherwise: on a CPU what its caches hold, on a GPU enough to fill it."""
 _TOKENIZED_AT_ONCE = 4096
 _WORTH_PACKING = 2048  # tokens from which packing the weights costs less than it saves
