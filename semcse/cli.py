@@ -39,6 +39,33 @@ def run(
 
 
 @app.command()
+def sweep(
+    spec: Spec,
+    over: Annotated[list[Path], typer.Option(help="folder of parameter differences, or one file; may be repeated")],
+    seeds: Annotated[str, typer.Option(help="of training, e.g. 0,1,2")] = "0",
+    override: Override = None,
+    jobs: Annotated[int, typer.Option("-j", min=1, help="members at a time; they share the cores")] = 1,
+    cores: Annotated[int | None, typer.Option(help="processor cores; all by default")] = None,
+) -> None:
+    """Train and measure a study under every ablation and seed, then compare them in notebook 08."""
+    from semcse.sweep import ablation_files, execute_sweep, plan
+
+    try:
+        files = [file for place in over for file in ablation_files(place)]
+        planned = plan(spec, files, [int(seed) for seed in seeds.split(",")], override or [])
+        rows = execute_sweep(planned, jobs, cores)
+    except (ValueError, OSError, RunError) as error:
+        raise _failure(error) from None
+    for row in rows:
+        if not row["done"]:
+            typer.secho(f"{row['ablation']}, seed {row['seed']}: {row['problem']}", fg=typer.colors.RED, err=True)
+    finished = sum(row["done"] for row in rows)
+    typer.echo(f"{finished} of {len(rows)} members are up to date: {planned.folder}")
+    if finished < len(rows):
+        raise typer.Exit(1)
+
+
+@app.command()
 def check(spec: Spec, override: Override = None) -> None:
     """Print a parameter set in full, each value with where it comes from."""
     try:

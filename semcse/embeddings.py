@@ -1,9 +1,11 @@
 """Each text embedded once per model: a cache of embeddings keyed by what decides them, read by memory mapping."""
 
+import fcntl
 import hashlib
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -44,7 +46,9 @@ def embed(encoder: TextEncoder, texts: Sequence[str], folder: str | Path, **opti
     known = _read(view)
     if known is None:
         distinct = dict(zip(keys, texts, strict=True))
-        known = _write(view, _assemble(keys, _complete(store, encoder, distinct, options)), keys)
+        with _alone(store):
+            shards = _complete(store, encoder, distinct, options)
+        known = _write(view, _assemble(keys, shards), keys)
     return known
 
 
@@ -55,6 +59,15 @@ def cached(encoder: TextEncoder, folder: str | Path, **options: Any) -> Callable
 
 def _embed_texts(encoder: TextEncoder, folder: str | Path, options: dict[str, Any], texts: list[str]) -> Embeddings:
     return embed(encoder, texts, folder, **options)
+
+
+@contextmanager
+def _alone(store: Path) -> Iterator[None]:
+    """One process at a time encodes with a model: the next one then finds what it needs."""
+    store.mkdir(parents=True, exist_ok=True)
+    with (store / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _complete(

@@ -12,14 +12,17 @@ from semcse.views.registry import VIEWS
 
 
 def redraw(run: str | os.PathLike[str]) -> list[Path]:
-    """Draw the figures and tables of every finished stage; the files in both folders. Raises DataError for no run."""
+    """Draw the figures and tables of every finished stage of a run or sweep; the files in both folders.
+
+    Raises DataError for no run.
+    """
     run = Path(run)
     if not (run / "done").is_dir():
         raise DataError(f"{run}: not a run's folder (it has no done/). Give one like runs/demo.")
     finished = {path.stem.split("-")[0] for path in (run / "done").glob("*.json")}
-    for stage in STAGES:
-        if stage.rule in finished:
-            import_module(f"semcse.views.{stage.rule}")
-            for view in VIEWS.get(stage.rule, []):
+    for stage in (*(stage.rule for stage in STAGES), "ablations"):
+        if stage in finished:
+            import_module(f"semcse.views.{stage}")
+            for view in VIEWS.get(stage, []):
                 view(run)
     return sorted(path for folder in ("figures", "tables") for path in (run / folder).glob("*"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -44,8 +45,15 @@ STAGES = (
 )
 
 
+SNAKEMAKE = ("--rerun-incomplete", "--nolock", "--nocolor")
+
+
 class RunError(RuntimeError):
     """A run that could not be carried out; the message says which stage and what to do."""
+
+
+class JobFailed(RunError):
+    """A notebook failed; the others that do not depend on it were not the cause."""
 
 
 def execute_study(
@@ -60,42 +68,44 @@ def execute_study(
     prepare(study)
     chosen = [_known(number) for number in only]
     later = [stage for stage in STAGES if start and stage.number >= _known(start).number]
-    command = [sys.executable, "-m", "snakemake", *_snakemake_options(study, cores)]
+    folder = study.folder.resolve()
+    command = ["--config", f"runs={json.dumps([str(folder)])}", "--cores", str(cores or os.cpu_count() or 1)]
     if chosen:
         rules = [stage.rule for stage in chosen]
         allowed = [*rules, "scores"] if "scirepeval" in rules else rules
         command += ["--allowed-rules", *allowed, "--forcerun", *rules, "--", *_targets(study, chosen)]
     elif later:
         command += ["--forcerun", *(stage.rule for stage in later)]
-    _drive(command, study)
+    drive(command, folder, study.name)
 
 
-def _drive(command: Sequence[str], study: Study) -> None:
-    """Run Snakemake; what notebooks print goes to the terminal, Snakemake's own messages to a log.
+def drive(arguments: Sequence[str], folder: Path, name: str) -> None:
+    """Run Snakemake; what notebooks print goes to the terminal, Snakemake's own messages to `folder`/snakemake.log.
 
-    One run a folder: the lock is the kernel's, so that it goes with the process that holds it, however that ends.
+    One at a time in a folder: the lock is the kernel's, so that it goes with the process that holds it, however that
+    ends. Raises RunError, JobFailed where it is a notebook's fault.
     """
-    folder = study.folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
     log = folder / "snakemake.log"
+    command = [sys.executable, "-m", "snakemake", *SNAKEMAKE]
+    command += ["--snakefile", str(project_file("workflow", "Snakefile")), "--directory", str(folder), *arguments]
     with (folder / ".lock").open("w") as lock, log.open("w", encoding="utf-8") as messages:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RunError(f"{study.folder} is in use by another run; wait for it to end, or choose a name") from None
+            raise RunError(f"{folder} is in use by another run; wait for it to end, or choose a name") from None
         done = subprocess.run(command, env=_environment(), stderr=messages, check=False)
     if done.returncode:
-        raise RunError(_explanation(log.read_text("utf-8"), study, log))
+        raise _failure(log.read_text("utf-8"), name, log)
 
 
-def _explanation(messages: str, study: Study, log: Path) -> str:
+def _failure(messages: str, name: str, log: Path) -> RunError:
     again = "What was finished stays; run the same command again to go on."
     if "MissingInputException" in messages:
-        return (
-            f"{study.name}: a stage before the chosen ones has not run yet. Leave out --only, or name that stage too."
-        )
+        return RunError(f"{name}: a stage before the chosen ones has not run yet. Leave out --only, or name that too.")
     if "Error in rule" in messages:
-        return f"{study.name} stopped: a notebook failed (see above). {again}"
-    return f"{study.name} stopped. {again} The end of {log}:\n" + "\n".join(messages.splitlines()[-15:])
+        return JobFailed(f"{name} stopped: a notebook failed (see above). {again}")
+    return RunError(f"{name} stopped. {again} The end of {log}:\n" + "\n".join(messages.splitlines()[-15:]))
 
 
 def _targets(study: Study, stages: Sequence[Stage]) -> list[str]:
@@ -166,22 +176,6 @@ def _imported(code: str) -> Iterator[Path]:
             if name.split(".")[0] == "semcse":
                 base = package.joinpath(*name.split(".")[1:])
                 yield from (path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file())
-
-
-def _snakemake_options(study: Study, cores: int | None) -> list[str]:
-    return [
-        "--snakefile",
-        str(project_file("workflow", "Snakefile")),
-        "--directory",
-        str(study.folder.resolve()),
-        "--config",
-        f"run={study.folder.resolve()}",
-        "--cores",
-        str(cores or os.cpu_count() or 1),
-        "--rerun-incomplete",
-        "--nolock",
-        "--nocolor",
-    ]
 
 
 def _environment() -> dict[str, str]:
