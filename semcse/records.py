@@ -59,6 +59,12 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", name)
 
 
+def display_name(model: str) -> str:
+    """What tables call a model: the name of its folder, or the name itself."""
+    path = Path(model).expanduser()
+    return path.absolute().name if path.is_dir() else model
+
+
 def read_records(run: str | os.PathLike[str], task: str | None = None) -> list[dict[str, Any]]:
     """The records of a run in the order of their file names, of one task if given."""
     records = [json.loads(path.read_text("utf-8")) for path in sorted((Path(run) / "results").glob("*.json"))]

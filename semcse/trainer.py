@@ -27,6 +27,7 @@ from semcse.encoder import Encoder
 from semcse.gradcache import cached_backward
 from semcse.losses import Objective
 from semcse.pairs import Batch, PairStream
+from semcse.precision import inner_precision
 from semcse.trainable import TrainableEncoder
 from semcse.validation import SCORES, Validation
 
@@ -247,7 +248,7 @@ def training_arguments(settings: Any, seed: int, folder: Path, resumed: bool) ->
         max_grad_norm=0.0,
         optim="adamw_torch_fused",
         seed=seed,
-        bf16=trains_in_bfloat16(settings.precision),
+        bf16=inner_precision(settings.precision) == "bfloat16",
         logging_steps=1,
         logging_nan_inf_filter=False,
         eval_strategy="steps",
@@ -269,15 +270,3 @@ def training_arguments(settings: Any, seed: int, folder: Path, resumed: bool) ->
     )
     arguments._n_gpu = min(1, arguments.n_gpu)  # several devices are torchrun's business
     return arguments
-
-
-def trains_in_bfloat16(precision: str) -> bool:
-    """Whether the encoder trains in bfloat16: as asked, or under "auto" where the hardware multiplies in it fast.
-
-    On a CPU that is AMX or AVX512_BF16 (two to three times the products of float32 a second on an AMD EPYC 9004).
-    """
-    if precision != "auto":
-        return precision == "bfloat16"
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

@@ -17,10 +17,11 @@ from semcse.encoder import Encoder
 from semcse.export import licence_of, model_card
 from semcse.losses import InfoNCELoss, Objective, TripletLoss
 from semcse.pairs import GROUP_ROWS, PairStream
+from semcse.precision import inner_precision
 from semcse.sampler import PairSampler
 from semcse.schema import Study, Training
 from semcse.trainable import TrainableEncoder
-from semcse.trainer import ContrastiveTrainer, NonFiniteLoss, Patience, training_arguments, trains_in_bfloat16
+from semcse.trainer import ContrastiveTrainer, NonFiniteLoss, Patience, training_arguments
 from semcse.validation import Validation
 
 __all__ = ["NonFiniteLoss", "metric_of", "objective", "select_records", "train", "training_log"]
@@ -97,9 +98,8 @@ def metric_of(settings: Training) -> str:
 
 
 def _base_encoder(settings: Training) -> Encoder:
-    precision = "bfloat16" if trains_in_bfloat16(settings.precision) else "float32"
     base = settings.base if Path(settings.base).is_dir() else models.resolve(settings.base)
-    return Encoder.load(base, settings.pooling, EXPORTED_LENGTH, precision, normalize=False)
+    return Encoder.load(base, settings.pooling, EXPORTED_LENGTH, inner_precision(settings.precision), normalize=False)
 
 
 def _sampler(study: Study, records: Sequence[Record]) -> PairSampler:

@@ -7,6 +7,7 @@ import numpy as np
 
 from semcse.encoder import Encoder
 from semcse.matching import match_ranks
+from semcse.papers import paper_text
 
 SCORES = ("summary_rank", "paper_rank", "score")
 
@@ -30,16 +31,16 @@ class Validation:
         generator = np.random.default_rng(0)  # the same two summaries whatever a run's seed
         self.metric = metric
         self.selection = selection
-        self._titles = [(str(record["title"]), str(record["abstract"])) for record in records]
+        self._papers = list(records)
         pairs = [_two_summaries(record, generator) for record in records]
         self._first, self._second = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
     def __len__(self) -> int:
-        return len(self._titles)
+        return len(self._papers)
 
     def scores(self, encoder: Encoder) -> dict[str, float]:
         """`summary_rank`, `paper_rank` and `score`."""
-        papers = [f"{title} {encoder.separator} {abstract}" for title, abstract in self._titles]
+        papers = [paper_text(paper, encoder.separator) for paper in self._papers]
         embeddings = encoder.encode([*self._first, *self._second, *papers])
         first, second, whole = np.split(embeddings, 3)
         summary = float(match_ranks(first, second, metric=self.metric).mean())  # type: ignore[arg-type]

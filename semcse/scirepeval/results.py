@@ -18,6 +18,7 @@ import yaml
 
 from semcse import published
 from semcse.files import write_atomic
+from semcse.records import display_name
 from semcse.schema import SciRepEval
 from semcse.scirepeval.driver import stored_records
 from semcse.scirepeval.evaluate import dropped
@@ -40,7 +41,7 @@ def score_missing(run: Run, settings: SciRepEval) -> None:
     That is `semcse scirepeval RUN`, whose lines are passed on. Tasks that fail do not raise; `scirepeval_outcomes` has
     their reasons. Raises RuntimeError when the command itself cannot go on.
     """
-    names = [Path(name).name if Path(name).is_dir() else name for name in settings.evaluate]
+    names = [display_name(name) for name in settings.evaluate]
     if all(result_path(run, name, settings.mode).is_file() for name in names):
         return
     command = [sys.executable, "-m", "semcse.cli", "scirepeval", "--go-on", os.fspath(run)]

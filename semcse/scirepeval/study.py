@@ -15,7 +15,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from semcse.models import Embedder, ModelUnavailable, open_model
-from semcse.records import slug
+from semcse.precision import inner_precision
+from semcse.records import display_name, slug
 from semcse.schema import SciRepEval
 from semcse.scirepeval.data import DataSource
 from semcse.scirepeval.driver import run, stored_records
@@ -25,7 +26,6 @@ from semcse.scirepeval.results import result_path, scirepeval_settings
 from semcse.scirepeval.s2and import write_embeddings
 from semcse.scirepeval.tasks import named_tasks
 from semcse.stored import trained_models
-from semcse.trainer import trains_in_bfloat16
 
 LENGTH = 512
 """Tokens of a text in the mode `official` (protocol section 3.2)."""
@@ -66,7 +66,7 @@ def score_target(target: Target, others: Sequence[str] = (), say: Callable[[str]
     `others` are models whose vectors are averaged with those of each. Raises ValueError, before anything is scored,
     for a target without models or with two of the same name.
     """
-    labels = [" + ".join(_label(name) for name in (own, *others)) for own in target.names]
+    labels = [" + ".join(display_name(name) for name in (own, *others)) for own in target.names]
     if not labels or len(set(labels)) < len(labels):
         raise ValueError(f"expected models with different names to score, got {labels}; see scirepeval.evaluate")
     problems: dict[str, str] = {}
@@ -87,14 +87,14 @@ def write_s2and(target: Target, folder: str | Path) -> list[Path]:
     written: list[Path] = []
     for name in target.names:
         model = open_scored(name, target.settings, target.trained)
-        written += write_embeddings(folder, model.encode, model.separator, slug(_label(name)))
+        written += write_embeddings(folder, model.encode, model.separator, slug(display_name(name)))
     return written
 
 
 def open_scored(name: str, settings: SciRepEval, trained: Sequence[Mapping[str, Any]] = ()) -> Embedder:
     """One model as it is scored. Raises ModelUnavailable or ValueError, saying what to do."""
     options: dict[str, Any] = {
-        "precision": "bfloat16" if trains_in_bfloat16(settings.precision) else "float32",
+        "precision": inner_precision(settings.precision),
         "max_length": LENGTH if settings.mode == "official" else None,
     }
     for model in trained:
@@ -139,9 +139,3 @@ def _publish(
             result[record["name"]] = record["metrics"]
     write_result(result, result_path(folder, label, settings.mode))
     return result
-
-
-def _label(name: str) -> str:
-    """What tables call a model: a folder's name, or the name itself."""
-    path = Path(name).expanduser()
-    return path.resolve().name if path.is_dir() else name
