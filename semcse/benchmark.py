@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from semcse.matching import Metric, label_codes, match_ranks, nearest
+from semcse.matching import Metric, label_codes, match_ranks
+from semcse.neighbours import Index, find_neighbours
 from semcse.papers import paper_text
 from semcse.performance import LOWER_IS_BETTER, performance, placed_performance
 from semcse.sentences import halves, split_sentences
@@ -160,12 +161,15 @@ def clustering(
     metric: Metric = "euclidean",
     k: int = 5,
     label: str = "field",
+    index: Index = "exact",
     **bootstrap: int,
 ) -> Result:
     """Share of the k nearest training papers with the label of the test paper (Semantic Clustering).
 
     The record holds the `purity` with its interval, the purity per label, and the confusion: how many neighbours of
     the test papers of one label (row) bear each label (column). Papers without a label or text are left out and named.
+    `index` says how neighbours are searched, as in `neighbours.find_neighbours`; the record's `search` holds what is
+    to be known of it, for faiss the recall.
     """
     known, left_out = _labelled(train, label)
     asked, left_out_test = _labelled(test, label)
@@ -176,7 +180,8 @@ def clustering(
     embedded = _encoded(encode, [paper_text(paper, separator) for paper in asked])
     codes, wanted = label_codes([p[label] for p in known], [p[label] for p in asked], len(known), len(asked))
     names = list(dict.fromkeys(p[label] for p in [*known, *asked]))
-    neighbours, _ = nearest(embedded, stored, k, metric)
+    found = find_neighbours(embedded, stored, k, metric, index=index, seed=bootstrap.get("seed", 0))
+    neighbours = found.indices
     shares = np.mean(codes[neighbours] == wanted[:, None], axis=1)
     counts = np.zeros((len(names), len(names)), dtype=np.int64)
     np.add.at(counts, (np.repeat(wanted, k), codes[neighbours].ravel()), 1)
@@ -186,6 +191,7 @@ def clustering(
         "k": k,
         "n": len(asked),
         "candidates": len(known),
+        "search": found.how,
         "purity": float(shares.mean()),
         "purity_interval": list(bootstrap_interval(shares, **bootstrap)),
         "per_label": {str(name): _mean_or_none(shares[wanted == i]) for i, name in enumerate(names)},

@@ -16,6 +16,7 @@ from semcse.encoder import Encoder
 from semcse.files import atomic_path
 from semcse.matching import Metric
 from semcse.models import Embedder, ModelUnavailable, open_model
+from semcse.neighbours import check_index
 from semcse.papers import paper_text
 from semcse.precision import inner_precision
 from semcse.records import display_name, write_record
@@ -81,6 +82,7 @@ def evaluate_model(
     pools of papers to be compared (`transfer.domain_pools`). Each distinct text is encoded once and kept under
     `embeddings/cache/`, beside the arrays that notebooks 06 and 07 read.
     """
+    check_index(settings.neighbour_index)
     options = {"batch_tokens": settings.batch_tokens} if isinstance(model.encoder, Encoder) else {}
     encode = cached(model, Path(run) / "embeddings" / "cache", **options)
     other: Metric = "cosine" if model.metric == "euclidean" else "euclidean"
@@ -113,8 +115,8 @@ def _tasks(
     if queries:
         tasks["query_matching"] = partial(benchmark.query_matching, encode, papers, queries, model.separator)
     if train:
-        k = settings.neighbours
-        tasks["clustering"] = partial(benchmark.clustering, encode, train, test, model.separator, k=k)
+        search: dict[str, Any] = {"k": settings.neighbours, "index": settings.neighbour_index}
+        tasks["clustering"] = partial(benchmark.clustering, encode, train, test, model.separator, **search)
     return tasks
 
 

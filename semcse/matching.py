@@ -42,7 +42,7 @@ def match_ranks(
     if len(theirs) < len(ours):
         raise ValueError(f"candidate i is the match of query i, but {len(ours)} queries meet {len(theirs)} candidates")
     diagonal = np.arange(len(ours))
-    barred = _barred(exclude, len(ours), len(theirs), diagonal)
+    barred = barred_pairs(exclude, len(ours), len(theirs), diagonal)
     own = pair_distances(ours, theirs, diagonal, diagonal)
     closer, equal = np.zeros(len(ours), dtype=np.int64), np.zeros(len(ours), dtype=np.int64)
     for tile in _tiles(ours, theirs, block, "ranks"):
@@ -72,7 +72,7 @@ def nearest(
     Raises ValueError where a query has fewer than k candidates, and as `match_ranks` does.
     """
     ours, theirs = spaces(queries, candidates, metric)
-    barred = _barred(exclude, len(ours), len(theirs), None)
+    barred = barred_pairs(exclude, len(ours), len(theirs))
     most_barred = int(np.bincount(barred[0]).max(initial=0))
     if not 1 <= k <= len(theirs) - most_barred:
         raise ValueError(f"expected k between 1 and the {len(theirs) - most_barred} candidates of a query, got {k}")
@@ -119,7 +119,7 @@ def label_codes(
     return codes[:trained], codes[trained:]
 
 
-def _barred(exclude: Any, queries: int, candidates: int, keep: Indices | None) -> tuple[Indices, Indices]:
+def barred_pairs(exclude: Any, queries: int, candidates: int, keep: Indices | None = None) -> tuple[Indices, Indices]:
     """Pairs (query, candidate) that do not compete, sorted by query; with `keep`, each query's own match is one."""
     rows, columns = _listed(exclude, queries, candidates)
     if keep is not None:

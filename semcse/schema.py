@@ -255,6 +255,9 @@ class Benchmarks(Section):
     )
     max_length: PositiveInt = Field(512, description="tokens of a text; SciRepEval's limit")
     neighbours: PositiveInt = Field(5, description="nearest training papers in the clustering task; 5.2")
+    neighbour_index: Literal["exact", "faiss"] = Field(
+        "exact", description="how they are searched; faiss: approximately, with the recall in the record; ours"
+    )
     bootstrap: PositiveInt = Field(2000, description="resamples behind an interval; ours")
     batch_tokens: PositiveInt | None = Field(
         None, description="tokens encoded at once, padding included; none: what suits the device; ours"
@@ -319,6 +322,12 @@ class TSNE(Section):
     metric: Literal["euclidean", "cosine"] = Field("euclidean", description="distance; section 3")
     papers: PositiveInt | None = Field(None, description="papers shown at most; none: all; ours")
     iterations: PositiveInt = Field(500, description="iterations after early exaggeration; openTSNE's default")
+    landmarks: PositiveInt | None = Field(
+        None, description="papers embedded together, the others placed among them; none: all together; ours"
+    )
+    neighbour_index: Literal["exact", "faiss"] = Field(
+        "exact", description="how the nearest papers of the interactive map are searched; ours"
+    )
 
 
 class PCA(Section):

@@ -97,7 +97,10 @@ def tiny_study(folder: Path, base: Path, **more: str):
         "training.checkpoint_every": 3,
         "benchmarks.models": "[TF-IDF, SPECTER2 proximity]",
         "benchmarks.bootstrap": 50,
+        "benchmarks.neighbour_index": "faiss",
+        "tsne.neighbour_index": "faiss",
         "tsne.iterations": 20,
+        "tsne.landmarks": 24,
         **more,
     }
     return load("demo", [f"{key}={value}" for key, value in values.items()])

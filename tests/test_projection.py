@@ -1,10 +1,12 @@
-"""t-SNE: every parameter reaches openTSNE, pictures repeat, groups separate; Procrustes against SciPy."""
+"""t-SNE: every parameter reaches openTSNE, pictures repeat, groups separate, landmarks; Procrustes against SciPy."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from openTSNE import TSNE
 from scipy.spatial import procrustes as scipy_procrustes
 
 from semcse import projection
@@ -129,6 +131,95 @@ def test_bad_input_is_an_error(groups: Any) -> None:
         projection.tsne(X, metric="manhattan")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least 2"):
         projection.tsne(X, pca_dims=1)
+
+
+@pytest.fixture
+def crowd() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """600 points in 4 groups in 64 dimensions, with their group."""
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 4, 600)
+    centres = rng.normal(size=(4, 64)) * 3
+    return (centres[labels] + rng.normal(size=(600, 64))).astype(np.float32), labels
+
+
+FEW = {"perplexity": 10, "n_iter": 60, "early_exaggeration_iter": 30}
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_landmarks_lie_as_if_they_were_all(crowd: Any, metric: projection.Metric) -> None:
+    X, _ = crowd
+    chosen = projection.landmark_rows(600, 150, seed=3)
+    places = projection.tsne(X, landmarks=150, seed=3, metric=metric, **FEW)
+    alone = projection.tsne(X[chosen], seed=3, metric=metric, **FEW)
+    np.testing.assert_array_equal(places[chosen], alone)
+    assert len(np.unique(chosen)) == 150
+    assert (np.diff(chosen) > 0).all()
+
+
+def test_the_others_lie_where_opentsne_puts_them(crowd: Any) -> None:
+    X, _ = crowd
+    chosen = projection.landmark_rows(600, 150)
+    others = np.setdiff1d(np.arange(600), chosen)
+    places = projection.tsne(X, landmarks=150, pca_dims=None, **FEW)
+    theirs = TSNE(initialization="pca", neighbors="exact", n_jobs=2, random_state=0, **FEW).fit(X[chosen].astype(float))
+    placed = np.asarray(theirs.transform(X[others].astype(float)))
+    np.testing.assert_allclose(places[others] - places[chosen[0]], placed - np.asarray(theirs)[0], atol=1e-9)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_the_others_lie_among_their_kind(crowd: Any, metric: projection.Metric) -> None:
+    X, labels = crowd
+    chosen = projection.landmark_rows(600, 150)
+    places = projection.tsne(X, landmarks=150, metric=metric, **FEW)
+    others = np.setdiff1d(np.arange(600), chosen)
+    distances = np.linalg.norm(places[others, None] - places[chosen], axis=2)
+    assert np.isfinite(places).all()
+    assert (labels[chosen][distances.argmin(axis=1)] == labels[others]).mean() > 0.98
+    low, high = places[chosen].min(axis=0), places[chosen].max(axis=0)
+    assert (np.abs(places[others] - (low + high) / 2) < 0.75 * (high - low)).all()
+
+
+def test_same_seed_same_landmark_picture_and_no_matter_how_it_is_chunked(
+    crowd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, _ = crowd
+    first, again = (projection.tsne(X, landmarks=100, seed=1, **FEW) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != projection.tsne(X, landmarks=100, seed=2, **FEW)).any()
+    monkeypatch.setattr(projection, "CHUNK", 70)
+    np.testing.assert_allclose(projection.tsne(X, landmarks=100, seed=1, **FEW), first, atol=1e-6)
+
+
+def test_a_memory_mapped_matrix_can_be_placed(crowd: Any, tmp_path: Path) -> None:
+    X, _ = crowd
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    np.testing.assert_array_equal(
+        projection.tsne(mapped, landmarks=100, **FEW), projection.tsne(X, landmarks=100, **FEW)
+    )
+
+
+@pytest.mark.parametrize("landmarks", [None, 96, 1000])
+def test_with_no_more_rows_than_landmarks_the_picture_is_the_plain_one(groups: Any, landmarks: int | None) -> None:
+    np.testing.assert_array_equal(
+        projection.tsne(groups[0], landmarks=landmarks, **FEW), projection.tsne(groups[0], **FEW)
+    )
+
+
+def test_five_landmarks_suffice_and_fewer_do_not(groups: Any) -> None:
+    with pytest.warns(UserWarning, match="got 5"):
+        assert np.isfinite(projection.tsne(groups[0], landmarks=5, **FEW)).all()
+    with pytest.raises(ValueError, match="at least 5 landmarks, got 4"):
+        projection.tsne(groups[0], landmarks=4)
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0])
+def test_a_bad_row_that_is_no_landmark_is_named(groups: Any, value: float) -> None:
+    X = groups[0].copy()
+    row = int(np.setdiff1d(np.arange(96), projection.landmark_rows(96, 40))[3])
+    X[row] = value
+    with pytest.raises(ValueError, match=f"row {row} "):
+        projection.tsne(X, landmarks=40, metric="cosine", **FEW)
 
 
 def test_procrustes_undoes_rotation_mirror_scale_and_shift() -> None:

@@ -58,7 +58,10 @@ def benchmark_table(run: Run) -> Table:
         decimals=DECIMALS,
         intervals={c: (f"{c}_low", f"{c}_high") for c in COLUMNS.values() if frame[c].notna().any()},
         caption="Semantic benchmark of this run (as Table 1)",
-        notes=["Perf. is relative to the models of this table; brackets are 95 % bootstrap intervals."],
+        notes=[
+            "Perf. is relative to the models of this table; brackets are 95 % bootstrap intervals.",
+            *_recall_note(records),
+        ],
     )
 
 
@@ -234,3 +237,10 @@ def _intervals(records: list[dict[str, Any]]) -> pd.DataFrame:
         low, high = record["scores"][f"{HEADLINE[record['task']]}_interval"]
         rows.setdefault(record["model"], {}).update({f"{column}_low": low, f"{column}_high": high})
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _recall_note(records: list[dict[str, Any]]) -> list[str]:
+    """What share of neighbours an approximate search found in each model, if there was one."""
+    searches = {r["model"]: r["scores"]["search"] for r in records if "search" in r["scores"]}
+    found = [f"{model} {search['recall']:.3f}" for model, search in searches.items() if "recall" in search]
+    return [f"Clustering neighbours by faiss; recall against the exact search: {', '.join(found)}."] if found else []
