@@ -114,6 +114,21 @@ def figures(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="a ru
 
 
 @app.command()
+def report(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run's or sweep's folder, e.g. runs/demo")],
+    out: Annotated[Path | None, typer.Option("-o", help="the HTML file; default: RUN/report.html")] = None,
+) -> None:
+    """Write one HTML file about a run or sweep, to hand on: results, parameters, environment, notebooks, times."""
+    from semcse.report import write_report
+
+    try:
+        path = write_report(run_folder, out)
+    except (ValueError, OSError) as error:
+        raise _failure(error) from None
+    typer.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+@app.command()
 def scirepeval(
     target: Annotated[str, typer.Argument(help="a run's folder, a model of params/models.yaml, or a model's folder")],
     data: Annotated[Path | None, typer.Option(help="local copies of both data sets; default: the hub")] = None,
