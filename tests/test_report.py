@@ -23,6 +23,7 @@ from semcse.params import load, write
 from semcse.readers import DataError
 from semcse.report import write_report
 from semcse.report.facts import cached_texts
+from semcse.report.rendering import clean
 from semcse.report.stages import Invocation, last_invocation, read_execution
 from semcse.tables import write_table
 
@@ -142,7 +143,7 @@ def assert_offline(page: BeautifulSoup, links: set[str]) -> None:
             assert tag.get(name, "data:image/png;base64,").startswith("data:image/png;base64,"), tag
     assert {a["href"] for a in page.find_all("a") if ":" in a.get("href", "")} == links
     assert not re.search(r"url\(|@import|expression", "".join(tag.get_text() for tag in page.find_all("style")))
-    assert not [tag for tag in page.find_all(style=True) if not re.fullmatch(r"text-align: ?\w+;?", tag["style"])]
+    assert not [tag for tag in page.find_all(style=True) if not re.fullmatch(r"(text-align: ?\w+;?)?", tag["style"])]
 
 
 def test_what_became_of_each_stage(run: Path) -> None:
@@ -180,6 +181,28 @@ def test_nothing_runs_and_nothing_is_fetched(run: Path) -> None:
     assert page.find(id="table-plain").td.get_text() == ATTACK
     policy = page.find("meta", attrs={"http-equiv": "Content-Security-Policy"})["content"]
     assert policy.startswith("default-src 'none'; img-src data:;")
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<svg onload=alert(1)><style><img src=x onerror=alert(1)></style></svg>",
+        '<math><mtext><table><mglyph><style><!--</style><img title="--&gt;&lt;img src=1 onerror=alert(1)&gt;">',
+        '<noscript><p title="</noscript><img src=x onerror=alert(1)>">',
+        '<a href="data:text/html,<script>alert(1)</script>">d</a><a href=" java\nscript:alert(1)">j</a>',
+        "<table title='<table onmouseover=alert(1) x=\"'><tr><td>t</td></tr></table><h1 id=stages>h</h1>",
+        "<base href=https://a.org><link rel=stylesheet href=https://a.org/a.css><form action=https://a.org>",
+        "<meta http-equiv=refresh content='0;url=https://a.org'><img srcset='https://a.org/a.png 1x'>",
+        '<p style="background:url(https://a.org/a.png);position:fixed">s</p><sty<style>le>@import "a"</style>',
+        "</div></details></main><iframe srcdoc='<script>alert(1)</script>'></iframe><template><script>1</script>",
+    ],
+)
+def test_the_whitelist_holds_against_known_tricks(html: str) -> None:
+    page = BeautifulSoup(f"<main>{clean(html)}<footer></footer></main>", "html.parser")
+    assert_offline(page, set())
+    assert page.main.find("footer", recursive=False)
+    assert not page.find_all(["svg", "math", "form", "meta", "style", "template"])
+    assert not page.find_all(id=True)
 
 
 def test_tables_and_figures_as_they_were_written(run: Path) -> None:

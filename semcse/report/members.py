@@ -33,6 +33,12 @@ class Row:
         return read_parameters(self.folder)
 
     @property
+    def page(self) -> Path:
+        """Its own report, where one was written, else its folder."""
+        own = self.folder / "report.html"
+        return own if own.is_file() else self.folder
+
+    @property
     def done(self) -> bool:
         """Whether every stage has come to its end."""
         return bool(self.stages) and all(stage.state in FINISHED for stage in self.stages)
