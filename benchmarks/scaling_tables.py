@@ -194,7 +194,7 @@ TABLES = {
     "recall": (recall, 64_000),
     "million": (million, 1_000_000),
     "quality": (landmarks, 2000),
-    "shards": (shards, 4000),
+    "shards": (shards, 2000),
     "sizes": (sizes, 2000),
 }
 """Name: the function, and the size it is given unless told otherwise."""

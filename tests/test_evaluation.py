@@ -1,11 +1,14 @@
 """Models measured in a run: records, stored arrays, what is missing, and that the seed decides the numbers."""
 
 import json
+import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from tiny import tiny_demo_bert
 
+from semcse import neighbours
 from semcse.benchmark import papers_by_id
 from semcse.evaluation import all_texts, evaluate_model, open_models
 from semcse.files import write_atomic
@@ -160,6 +163,28 @@ def test_linear_maps_are_those_of_the_stored_arrays(run):
     write_record(run, "tiny", "maps", after.to_dict("index"), n=30, seed=0, seconds=0)
     assert list(pca.map_effects(run).frame["map"]) == list(after.index)
     (run / "results" / "maps--tiny.json").unlink()
+
+
+def test_neighbours_by_faiss_are_told_with_their_recall(run, base, tmp_path):
+    folder = shutil.copytree(run, tmp_path / "run")
+    asked = Benchmarks(neighbour_index="faiss", bootstrap=50)
+    splits = load_splits(folder / "papers")
+    models, _ = open_models(trained_models(folder), asked, [])
+    summaries = {paper["corpus_id"]: [paper["title"]] for paper in splits.validation}
+    evaluate_model(folder, models["tiny"], splits, {}, summaries, asked, 0)
+    found, exact = (scores(each)["tiny", "clustering"] for each in (folder, run))
+    assert exact["search"] == {"index": "exact"}
+    assert found["search"] == {"index": "faiss", "lists": 1, "probes": 1, "recall": 1.0, "recall_queries": 12}
+    assert found["shares"] == exact["shares"]  # one list is the exact search
+    notes = [views.benchmark_table(each).notes for each in (folder, run)]
+    assert ["tiny 1.000" in " ".join(each) for each in notes] == [True, False]
+    pd.testing.assert_frame_equal(effects(folder, "tiny", "cosine"), effects(run, "tiny", "cosine"))
+
+
+def test_faiss_is_asked_for_before_anything_is_encoded(run, base, tmp_path, monkeypatch):
+    monkeypatch.setattr(neighbours, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="faiss-cpu"):
+        evaluate_model(tmp_path, None, None, {}, {}, Benchmarks(neighbour_index="faiss"), 0)
 
 
 def test_variants_stand_above_the_papers_and_perf_is_on_two_scales(run):
