@@ -9,7 +9,7 @@ import typer
 import yaml
 
 from semcse.params import ParameterError, explain, load
-from semcse.run import RunError, execute_study
+from semcse.run import Engine, RunError, execute_study
 
 app = typer.Typer(
     help="The SemCSE study: run it, check its parameters, draw its figures again.",
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 Spec = Annotated[str, typer.Argument(help="a parameter set: demo, paper+cosine, my.yaml ...")]
 Override = Annotated[list[str] | None, typer.Option("-p", help="section.key=value; may be repeated")]
+Profile = Annotated[str, typer.Option(help="local, slurm, or a folder with a Snakemake profile")]
 
 
 @app.command()
@@ -28,11 +29,13 @@ def run(
     only: Annotated[str, typer.Option(help="redo just these notebooks, e.g. 03,04")] = "",
     start: Annotated[str, typer.Option("--from", help="redo this notebook and all that follow, e.g. 03")] = "",
     cores: Annotated[int | None, typer.Option("-j", help="processor cores; all by default")] = None,
+    profile: Profile = "local",
 ) -> None:
     """Run a study into runs/<name>/, doing what is missing or whose inputs changed."""
     try:
         study = load(spec, override or [])
-        execute_study(study, only=[n for n in only.split(",") if n], start=start or None, cores=cores)
+        engine = Engine(profile, cores)
+        execute_study(study, only=[n for n in only.split(",") if n], start=start or None, engine=engine)
     except (ParameterError, RunError) as error:
         raise _failure(error) from None
     typer.echo(f"{study.name} is up to date: {study.folder}")
@@ -44,8 +47,11 @@ def sweep(
     over: Annotated[list[Path], typer.Option(help="folder of parameter differences, or one file; may be repeated")],
     seeds: Annotated[str, typer.Option(help="of training, e.g. 0,1,2")] = "0",
     override: Override = None,
-    jobs: Annotated[int, typer.Option("-j", min=1, help="members at a time; they share the cores")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option("-j", min=1, help="members at a time, sharing the cores; on a cluster: jobs")
+    ] = None,
     cores: Annotated[int | None, typer.Option(help="processor cores; all by default")] = None,
+    profile: Profile = "local",
 ) -> None:
     """Train and measure a study under every ablation and seed, then compare them in notebook 08."""
     from semcse.sweep import ablation_files, execute_sweep, plan
@@ -53,7 +59,7 @@ def sweep(
     try:
         files = [file for place in over for file in ablation_files(place)]
         planned = plan(spec, files, [int(seed) for seed in seeds.split(",")], override or [])
-        rows = execute_sweep(planned, jobs, cores)
+        rows = execute_sweep(planned, Engine(profile, cores, jobs))
     except (ValueError, OSError, RunError) as error:
         raise _failure(error) from None
     for row in rows:

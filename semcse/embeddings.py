@@ -43,12 +43,11 @@ def embed(encoder: TextEncoder, texts: Sequence[str], folder: str | Path, **opti
     store = Path(folder) / encoder.fingerprint[:32]
     keys = [_digest(text.encode()) for text in texts]
     view = store / "views" / f"{_digest(' '.join(keys).encode())}.npy"
-    known = _read(view)
-    if known is None:
-        distinct = dict(zip(keys, texts, strict=True))
-        with _alone(store):
-            shards = _complete(store, encoder, distinct, options)
-        known = _write(view, _assemble(keys, shards), keys)
+    with _alone(store):
+        known = _read(view)
+        if known is None:
+            shards = _complete(store, encoder, dict(zip(keys, texts, strict=True)), options)
+            known = _write(view, _assemble(keys, shards), keys)
     return known
 
 
@@ -63,7 +62,7 @@ def _embed_texts(encoder: TextEncoder, folder: str | Path, options: dict[str, An
 
 @contextmanager
 def _alone(store: Path) -> Iterator[None]:
-    """One process at a time encodes with a model: the next one then finds what it needs."""
+    """One process at a time reads and writes a model's files: the next one then finds them whole."""
     store.mkdir(parents=True, exist_ok=True)
     with (store / "lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -13,23 +13,16 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from semcse.files import write_atomic
-from semcse.schema import (
-    PCA,
-    TSNE,
-    Benchmarks,
-    Sampling,
-    SciRepEval,
-    Section,
-    Study,
-    Summaries,
-    Training,
-)
+from semcse.resources import Resources
+from semcse.schema import PCA, TSNE, Benchmarks, Sampling, SciRepEval, Study, Summaries, Training
+from semcse.sections import Section
 
 __all__ = [
     "PCA",
     "TSNE",
     "Benchmarks",
     "ParameterError",
+    "Resources",
     "Sampling",
     "SciRepEval",
     "Section",

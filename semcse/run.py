@@ -9,7 +9,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,9 +47,6 @@ STAGES = (
 )
 
 
-SNAKEMAKE = ("--rerun-incomplete", "--nolock", "--nocolor")
-
-
 class RunError(RuntimeError):
     """A run that could not be carried out; the message says which stage and what to do."""
 
@@ -56,8 +55,58 @@ class JobFailed(RunError):
     """A notebook failed; the others that do not depend on it were not the cause."""
 
 
+@dataclass(frozen=True)
+class Engine:
+    """Where notebooks are executed: a Snakemake profile, and how many at a time.
+
+    `profile` is the name of one in `workflow/profiles/` or a folder with a `config.yaml` like theirs. On this machine
+    `jobs` share `cores` (all by default); on a cluster every job gets what the study's `resources` ask for, and
+    `jobs` is how many may be queued or running (none: the profile's number).
+    """
+
+    profile: str = "local"
+    cores: int | None = None
+    jobs: int | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The profile's folder. Raises RunError when there is none."""
+        shipped = project_file("workflow", "profiles")
+        given = Path(self.profile).expanduser()
+        for folder in (shipped / self.profile, given):
+            if (folder / "config.yaml").is_file():
+                return folder.resolve()
+        names = ", ".join(sorted(path.name for path in shipped.iterdir()))
+        raise RunError(f"no profile {self.profile!r}: give one of {names}, or a folder that holds a config.yaml")
+
+    @property
+    def local(self) -> bool:
+        """Whether notebooks run on this machine."""
+        settings = yaml.safe_load((self.folder / "config.yaml").read_text("utf-8")) or {}
+        return bool(settings.get("executor", "local") == "local")
+
+    @property
+    def threads(self) -> int | None:
+        """Of one job on this machine; None on a cluster."""
+        return max(1, self._cores // (self.jobs or 1)) if self.local else None
+
+    @property
+    def arguments(self) -> list[str]:
+        """Snakemake's."""
+        return ["--profile", str(self.folder), *self._amount()]
+
+    def _amount(self) -> list[str]:
+        if self.local:
+            return ["--cores", str(self._cores)]
+        return ["--jobs", str(self.jobs)] if self.jobs else []
+
+    @property
+    def _cores(self) -> int:
+        return self.cores or os.cpu_count() or 1
+
+
 def execute_study(
-    study: Study, *, only: Sequence[str] = (), start: str | None = None, cores: int | None = None
+    study: Study, *, only: Sequence[str] = (), start: str | None = None, engine: Engine | None = None
 ) -> None:
     """Bring a study's run folder up to date.
 
@@ -65,38 +114,67 @@ def execute_study(
     Snakemake does what is missing or whose inputs changed. Raises RunError when a notebook fails; what was finished
     stays, and the next call goes on from there.
     """
+    engine = engine or Engine()
     prepare(study)
     chosen = [_known(number) for number in only]
     later = [stage for stage in STAGES if start and stage.number >= _known(start).number]
     folder = study.folder.resolve()
-    command = ["--config", f"runs={json.dumps([str(folder)])}", "--cores", str(cores or os.cpu_count() or 1)]
+    facts = {"runs": [str(folder)], "threads": engine.threads}
+    command = ["--config", *(f"{name}={json.dumps(value)}" for name, value in facts.items() if value is not None)]
     if chosen:
         rules = [stage.rule for stage in chosen]
         allowed = [*rules, "scores"] if "scirepeval" in rules else rules
         command += ["--allowed-rules", *allowed, "--forcerun", *rules, "--", *_targets(study, chosen)]
     elif later:
         command += ["--forcerun", *(stage.rule for stage in later)]
-    drive(command, folder, study.name)
+    with noted(folder):
+        drive(command, folder, study.name, engine)
 
 
-def drive(arguments: Sequence[str], folder: Path, name: str) -> None:
+def drive(arguments: Sequence[str], folder: Path, name: str, engine: Engine) -> None:
     """Run Snakemake; what notebooks print goes to the terminal, Snakemake's own messages to `folder`/snakemake.log.
 
-    One at a time in a folder: the lock is the kernel's, so that it goes with the process that holds it, however that
-    ends. Raises RunError, JobFailed where it is a notebook's fault.
+    On a cluster the messages are shown too, since notebooks print into the logs of their jobs. One at a time in a
+    folder: the lock is the kernel's, so that it goes with the process that holds it, however that ends. Raises
+    RunError, JobFailed where it is a notebook's fault.
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "snakemake.log"
-    command = [sys.executable, "-m", "snakemake", *SNAKEMAKE]
+    command = [sys.executable, "-m", "snakemake", *engine.arguments]
     command += ["--snakefile", str(project_file("workflow", "Snakefile")), "--directory", str(folder), *arguments]
-    with (folder / ".lock").open("w") as lock, log.open("w", encoding="utf-8") as messages:
+    with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RunError(f"{folder} is in use by another run; wait for it to end, or choose a name") from None
-        done = subprocess.run(command, env=_environment(), stderr=messages, check=False)
-    if done.returncode:
+        status = _logged(command, log, shown=not engine.local)
+    if status:
         raise _failure(log.read_text("utf-8"), name, log)
+
+
+def _logged(command: Sequence[str], log: Path, shown: bool) -> int:
+    """Exit status of a command whose stderr goes to `log`, and to the terminal too if `shown`."""
+    with log.open("w", encoding="utf-8") as messages:
+        if not shown:
+            return subprocess.run(command, env=_environment(), stderr=messages, check=False).returncode
+        with subprocess.Popen(command, env=_environment(), stderr=subprocess.PIPE, text=True, errors="replace") as job:
+            for line in job.stderr or ():
+                messages.write(line)
+                messages.flush()
+                sys.stderr.write(line)
+        return job.returncode
+
+
+@contextmanager
+def noted(folder: Path) -> Iterator[None]:
+    """Write `folder`/last.json: when the last call began and ended, by which a report knows what was done earlier."""
+    times = {"started": datetime.now(UTC).isoformat(), "finished": None}
+    write_atomic(folder / "last.json", json.dumps(times) + "\n")
+    try:
+        yield
+    finally:
+        times["finished"] = datetime.now(UTC).isoformat()
+        write_atomic(folder / "last.json", json.dumps(times) + "\n")
 
 
 def _failure(messages: str, name: str, log: Path) -> RunError:

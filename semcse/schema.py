@@ -5,7 +5,6 @@ Every field says what it does and where in the paper it comes from; "ours" marks
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,6 +18,9 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+
+from semcse.resources import Resources
+from semcse.sections import Section
 
 LocalPath = Annotated[str, "path"]
 """A file or folder; relative ones count from the YAML file that names them, or from the shell on a command line."""
@@ -56,17 +58,6 @@ def _raise_first(needs: list[tuple[bool, str]]) -> None:
     for broken, message in needs:
         if broken:
             raise ValueError(message)
-
-
-class Section(BaseModel):
-    """The parameters of one notebook."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @classmethod
-    def of(cls, names: Mapping[str, Any]) -> Self:
-        """The section whose fields are looked up in `names`, usually a notebook's `globals()`."""
-        return cls(**{name: names[name] for name in cls.model_fields if name in names})
 
 
 class Sampling(Section):
@@ -355,6 +346,7 @@ class Study(BaseModel):
     scirepeval: SciRepEval = Field(default_factory=SciRepEval)
     tsne: TSNE = Field(default_factory=TSNE)
     pca: PCA = Field(default_factory=PCA)
+    resources: Resources = Field(default_factory=Resources)
 
     @model_validator(mode="after")
     def _variants(self) -> Self:

@@ -12,7 +12,7 @@ from typing import Any
 
 from semcse.files import write_atomic
 from semcse.params import Study, load
-from semcse.run import JobFailed, RunError, drive, prepare
+from semcse.run import Engine, JobFailed, RunError, drive, noted, prepare
 
 REFERENCE = "full"
 """The member without an ablation, against which the others are held."""
@@ -106,24 +106,29 @@ def borrow(run: str | os.PathLike[str], lender: str | os.PathLike[str], stage: s
     write_atomic(run / "done" / f"{stage}.json", (lender / "done" / f"{stage}.json").read_bytes())
 
 
-def execute_sweep(sweep: Sweep, jobs: int = 1, cores: int | None = None) -> list[dict[str, Any]]:
+def execute_sweep(sweep: Sweep, engine: Engine | None = None) -> list[dict[str, Any]]:
     """Bring all members up to date, then notebook 08 over those that are; the members' `outcome`.
 
-    `jobs` members run at a time and share the cores. What is done is not done again; a member that fails does not
-    stop the others. Raises RunError when no member could be finished.
+    What is done is not done again; a member that fails does not stop the others. Raises RunError when no member could
+    be finished.
     """
+    engine = engine or Engine()
     for study in (*sweep.lenders, *(member.study for member in sweep.members)):
         prepare(study)
     embeddings = sweep.folder / "shared" / "embeddings"
     embeddings.mkdir(parents=True, exist_ok=True)
     for member in sweep.members:
         link(member.study.folder / "embeddings" / "cache", embeddings)
-    cores = cores or os.cpu_count() or 1
-    given = ["--cores", str(cores), "--configfile", str(sweep.folder / "workflow.json")]
-    facts = _facts(sweep) | {"threads": max(1, cores // jobs)}
+    with noted(sweep.folder):
+        return _drive_members(sweep, engine)
+
+
+def _drive_members(sweep: Sweep, engine: Engine) -> list[dict[str, Any]]:
+    given = ["--configfile", str(sweep.folder / "workflow.json")]
+    facts = _facts(sweep) | {"threads": engine.threads}
     _write_json(sweep.folder / "workflow.json", facts)
     try:
-        drive([*given, "--keep-going", "--", "members"], sweep.folder, sweep.folder.name)
+        drive([*given, "--keep-going", "--", "members"], sweep.folder, sweep.folder.name, engine)
     except JobFailed as error:
         problem = str(error)
     else:
@@ -134,7 +139,7 @@ def execute_sweep(sweep: Sweep, jobs: int = 1, cores: int | None = None) -> list
         raise RunError(f"{problem} No member of the sweep is finished: {rows[0]['problem']}")
     _write_json(sweep.folder / "workflow.json", facts | {"outcome": rows})
     _write_json(sweep.folder / "params" / "ablations.yaml", {"run": str(sweep.folder), "seed": 0})
-    drive([*given, "--", "ablations"], sweep.folder, sweep.folder.name)
+    drive([*given, "--", "ablations"], sweep.folder, sweep.folder.name, engine)
     return rows
 
 

@@ -1,7 +1,9 @@
 """The cache of embeddings: a hit equals a fresh encoding, a change misses, damage is repaired."""
 
+import fcntl
 import hashlib
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -44,6 +46,23 @@ def test_a_hit_is_memory_mapped_equal_and_asks_nothing(tmp_path):
     assert not hit.flags.writeable
     assert encoder.asked == []
     np.testing.assert_array_equal(hit, fresh)
+
+
+def test_files_are_not_read_while_another_process_writes_them(tmp_path):
+    """A member of a sweep once looked for a description that another one was just replacing."""
+    fresh = np.array(embed(Counting(), TEXTS, tmp_path))
+    store = next(tmp_path.iterdir())
+    with ThreadPoolExecutor(1) as pool:
+        with (store / "lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            waiting = pool.submit(embed, Counting(), TEXTS, tmp_path)
+            view = next((store / "views").glob("*.json"))
+            content = view.read_bytes()
+            view.unlink()
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.3)
+            view.write_bytes(content)
+        np.testing.assert_array_equal(waiting.result(timeout=30), fresh)
 
 
 def test_another_model_misses(tmp_path):

@@ -16,7 +16,7 @@ from semcse.cli import app
 from semcse.papers import load_papers
 from semcse.params import load
 from semcse.redraw import redraw
-from semcse.run import STAGES, RunError, execute_study, notebook_parameters, prepare, sources
+from semcse.run import STAGES, Engine, RunError, execute_study, notebook_parameters, prepare, sources
 from semcse.views.benchmarks import benchmark_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,7 +116,7 @@ def base(tmp_path_factory) -> Path:
 def run(tmp_path_factory, base) -> Path:
     """A finished run of the whole study at the smallest size."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    execute_study(tiny_study(folder, base), cores=2)
+    execute_study(tiny_study(folder, base), engine=Engine(cores=2))
     return folder
 
 
@@ -146,9 +146,9 @@ def test_a_run_leaves_everything_that_it_promises(run):
 @pytest.mark.slow
 def test_a_second_run_does_nothing_and_a_changed_parameter_what_depends_on_it(run, base):
     before = stamps(run, "done/*.json")
-    execute_study(tiny_study(run, base), cores=2)
+    execute_study(tiny_study(run, base), engine=Engine(cores=2))
     assert stamps(run, "done/*.json") == before
-    execute_study(tiny_study(run, base, **{"pca.components": 10}), cores=2)
+    execute_study(tiny_study(run, base, **{"pca.components": 10}), engine=Engine(cores=2))
     changed = {name for name, stamp in stamps(run, "done/*.json").items() if stamp != before[name]}
     assert changed == {"pca.json"}
 
@@ -178,7 +178,7 @@ def test_own_abstracts_without_fields_or_queries_go_through(tmp_path, base):
     rows[["title", "abstract"]].rename(columns={"abstract": "Summary"}).to_csv(tmp_path / "my.csv", index=False)
     own = {"sampling.source": "file", "sampling.path": tmp_path / "my.csv", "sampling.columns": "{abstract: Summary}"}
     own |= {"summaries.writer": "extractive", "summaries.query_writer": "none", "sampling.clustering": 0}
-    execute_study(tiny_study(tmp_path / "own", base, **own, **{"sampling.training": "null"}), cores=2)
+    execute_study(tiny_study(tmp_path / "own", base, **own, **{"sampling.training": "null"}), engine=Engine(cores=2))
     table = benchmark_table(tmp_path / "own").frame
     assert {"title_abstract", "abstract_segments"} <= set(table.columns)
     assert not {"query", "clustering"} & set(table.columns)
@@ -191,7 +191,7 @@ def test_own_abstracts_without_fields_or_queries_go_through(tmp_path, base):
 def test_a_failing_notebook_is_named_with_its_cell_and_error(tmp_path, capfd):
     study = load("demo", [f"folder={tmp_path / 'bad'}", "sampling.training=5000"])
     with pytest.raises(RunError, match="a notebook failed"):
-        execute_study(study, only=["01"], cores=1)
+        execute_study(study, only=["01"], engine=Engine(cores=1))
     said = capfd.readouterr().out
     assert re.search(r"cell \d+ failed: DataError: sampling.training asks for 5000 papers, but only", said)
     executed = tmp_path / "bad" / "notebooks" / "01_data_sampling.ipynb"

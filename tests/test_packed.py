@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import BertConfig
+from transformers.models.bert.modeling_bert import BertSelfAttention
 
 from semcse import encoder as encoder_module
+from semcse import packed as packed_module
 from semcse.encoder import Encoder
-from semcse.packed import packed, side_by_side
+from semcse.packed import BlockwiseBertAttention, packed, side_by_side
 from tests.tiny import tiny_bert, tiny_deberta
 
 TEXTS = ["a title of 3", "the paper says little about 14 and 15 .", "sentence", " ".join(["summary"] * 50)]
@@ -43,6 +46,27 @@ def test_packed_bfloat16_is_near_and_padding_does_not_matter(
     cosine = (exact * near).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(near, axis=1)
     assert not np.array_equal(exact, near)
     assert cosine.min() > 0.999
+
+
+@pytest.mark.parametrize("length", [5, 31, 32, 33, 70])
+@pytest.mark.parametrize("padding", [0, 3])
+@pytest.mark.parametrize("at_once", [1, 2**19])
+def test_blockwise_attention_equals_the_plain_one(
+    length: int, padding: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed_module, "SCORES_AT_ONCE", at_once)
+    torch.manual_seed(0)
+    config = BertConfig(hidden_size=24, num_attention_heads=3, attn_implementation="sdpa")
+    attention = BertSelfAttention(config).eval()
+    states = torch.randn(4, length, 24)
+    real = torch.ones(4, 1, length, length, dtype=torch.bool)
+    real[1:, :, :, length - padding :] = False
+    added = torch.zeros(real.shape).masked_fill(~real, torch.finfo(torch.float32).min)
+    with torch.inference_mode():
+        expected = attention(states, real)[0]
+        attention.__class__ = BlockwiseBertAttention
+        for mask in (real, added, *([None] if not padding else [])):
+            torch.testing.assert_close(attention(states, mask)[0], expected, atol=1e-5, rtol=0)
 
 
 def test_the_model_is_its_old_self_afterwards(folder: Path) -> None:

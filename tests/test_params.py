@@ -70,6 +70,17 @@ def test_composition_takes_the_last_word_and_knows_where_it_comes_from(tmp_path)
     assert values["training.l2"] == (1 / 250, "default")
 
 
+def test_a_stage_keeps_what_is_not_said_of_its_resources():
+    usual = Study().resources
+    study = load("paper", ["resources.training={gpus: 4}"])
+    assert study.resources.training == usual.training.model_copy(update={"gpus": 4})
+    assert study.resources.summaries == usual.summaries
+    with pytest.raises(ParameterError, match=r"resources.training.gpu: Extra inputs are not permitted"):
+        load("paper", ["resources.training={gpu: 4}"])
+    demo = load("demo").resources
+    assert demo.training.gpus == demo.summaries.gpus == demo.benchmarks.gpus == 0
+
+
 def test_mappings_are_replaced_not_merged(tmp_path):
     spec = written(tmp_path, "only", "training: {mix: {summary: 1.0}}\n")
     assert load(f"paper+{spec}").training.mix == {"summary": 1.0}

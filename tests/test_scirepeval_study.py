@@ -15,7 +15,7 @@ from semcse import published
 from semcse.cli import app
 from semcse.models import Embedder
 from semcse.params import SciRepEval, load
-from semcse.run import execute_study
+from semcse.run import Engine, execute_study
 from semcse.scirepeval import study
 from semcse.scirepeval.aggregate import aggregate, paper_table, task_scores
 from semcse.scirepeval.official import write_official
@@ -241,7 +241,7 @@ def run_study(folder, tiny, data):
 @pytest.mark.slow
 def test_notebook_05_with_our_own_results(tiny, data, tmp_path):
     folder = tmp_path / "run"
-    execute_study(run_study(folder, tiny, data), only=["05"], cores=2)
+    execute_study(run_study(folder, tiny, data), only=["05"], engine=Engine(cores=2))
     book = nbformat.read(folder / "notebooks" / "05_scirepeval_aggregation.ipynb", as_version=4)
     shown = "\n".join(str(out) for cell in book.cells if cell.cell_type == "code" for out in cell.outputs)
     assert "tiny lacks 21 of 23 tasks" in shown

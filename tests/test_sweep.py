@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from semcse.cli import app
 from semcse.params import parameter_folder
 from semcse.readers import DataError
+from semcse.records import write_record
+from semcse.run import Engine, RunError
 from semcse.sweep import REFERENCE, ablation_files, borrow, execute_sweep, failure, link, outcome, plan
 from semcse.views import ablations as views
 
@@ -102,6 +104,42 @@ def test_the_error_of_a_failed_notebook_is_found(tmp_path):
     assert failure(tmp_path) == "01_sampling: the executed notebook is damaged"
 
 
+def test_where_jobs_run_is_a_profile(tmp_path):
+    assert Engine(cores=8, jobs=3).threads == 2
+    assert Engine(cores=8).arguments[-2:] == ["--cores", "8"]
+    slurm = Engine("slurm")
+    assert (slurm.local, slurm.threads) == (False, None)
+    assert slurm.arguments == ["--profile", str(slurm.folder)]
+    assert Engine("slurm", jobs=20).arguments[-2:] == ["--jobs", "20"]
+    own = tmp_path / "mine"
+    own.mkdir()
+    (own / "config.yaml").write_text("jobs: 3\n")
+    assert Engine(str(own)).folder == own
+    assert Engine(str(own)).local
+    with pytest.raises(RunError, match=r"no profile 'slrum': give one of local, slurm, or a folder"):
+        _ = Engine("slrum").folder
+
+
+def test_a_sweep_of_which_only_the_full_recipe_is_finished_shows_that(tmp_path):
+    place = tmp_path / "members" / "full-seed0"
+    row = {"ablation": "full", "seed": 0, "folder": "members/full-seed0", "done": True, "problem": None}
+    failed = row | {"ablation": "cosine", "folder": "members/cosine-seed0", "done": False, "problem": "too few"}
+    (tmp_path / "sweep.json").write_text(json.dumps({"members": [row, failed]}))
+    (place / "done").mkdir(parents=True)
+    (place / "params.yaml").write_text(f"folder: {place}\nname: full-seed0\n")
+    (place / "done" / "training-SemCSE.json").write_text(json.dumps({"papers": 40}))
+    for task, scores in {
+        "title_abstract": {"mean_rank": 2.0},
+        "abstract_segments": {"mean_rank": 9.0},
+        "query_matching": {"mean_rank": 1.5},
+        "clustering": {"purity": 0.4},
+    }.items():
+        write_record(place, model="SemCSE", task=task, scores=scores, n=10, seed=0, seconds=0.0)
+    assert views.ablation_table(tmp_path).frame.index.tolist() == ["full"]
+    assert views.difference_table(tmp_path) is None
+    assert views.ablation_ranking(tmp_path) is None
+
+
 def stamps(folder: Path) -> dict[str, int]:
     paths = [*folder.glob("members/*/done/*.json"), *folder.glob("shared/*/done/*.json"), *folder.glob("done/*.json")]
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in paths}
@@ -118,7 +156,7 @@ def test_a_sweep_from_start_to_comparison(tmp_path):
     }
     files = written(over, **differences)
     sweep = plan("demo", files, [0], overrides(tmp_path, **{"training.base": base}))
-    rows = execute_sweep(sweep, jobs=2, cores=2)
+    rows = execute_sweep(sweep, Engine(cores=2, jobs=2))
     assert {row["ablation"]: row["done"] for row in rows} == {
         REFERENCE: True, "just-summaries": True, "size-175k": True, "too-few": False,
     }  # fmt: skip
@@ -134,10 +172,10 @@ def test_a_sweep_from_start_to_comparison(tmp_path):
     before = stamps(sweep.folder)
     files = written(over, **{"too-few": "training: {papers: 0.3}", "just-summaries": "training: {mix: {title: 1.0}}"})
     again = plan("demo", files, [0], overrides(tmp_path, **{"training.base": base}))
-    assert all(row["done"] for row in execute_sweep(again, jobs=2, cores=2))
+    assert all(row["done"] for row in execute_sweep(again, Engine(cores=2, jobs=2)))
     changed = {name for name, stamp in stamps(sweep.folder).items() if before.get(name) != stamp}
     assert {name.split("/")[1] for name in changed} == {"too-few-seed0", "just-summaries-seed0", "ablations.json"}
     after = stamps(sweep.folder)
-    execute_sweep(again, jobs=2, cores=2)
+    execute_sweep(again, Engine(cores=2, jobs=2))
     assert stamps(sweep.folder) == after
     assert all(row["done"] for row in outcome(again))

@@ -72,9 +72,11 @@ def ablation_table(run: Run) -> Table:
 
 
 @table("ablations")
-def difference_table(run: Run) -> Table:
-    """What each ablation changes against the full recipe, beside the change that the paper reports."""
+def difference_table(run: Run) -> Table | None:
+    """What each ablation changes against the full recipe, beside the paper's change; None without any."""
     ours = differences(run).groupby("ablation", sort=False)[list(LABELS)].mean()
+    if ours.empty:
+        return None
     paper = _paper_differences().reindex(ours.index)
     columns = {column: (ours[column], paper[column]) for column in LABELS}
     frame = pd.DataFrame({c + end: part for c, pair in columns.items() for end, part in zip(ENDS, pair, strict=True)})
@@ -91,9 +93,11 @@ def difference_table(run: Run) -> Table:
 
 
 @picture("ablations")
-def ablation_ranking(run: Run) -> Figure:
-    """Change against the full recipe, what mattered most on top; bars span the seeds."""
+def ablation_ranking(run: Run) -> Figure | None:
+    """Change against the full recipe, what mattered most on top, bars spanning the seeds; None without any."""
     long = differences(run).melt(["ablation", "seed"], list(LABELS), "task", "value")
+    if long.empty:
+        return None
     order = _by_weight(member_scores(run))
     grouped = long.groupby(["task", "ablation"], sort=False)["value"]
     spans = grouped.agg(value="mean", low="min", high="max").reset_index().rename(columns={"ablation": "model"})
@@ -118,12 +122,10 @@ def size_curve(run: Run) -> Figure | None:
 
 
 def differences(run: Run) -> pd.DataFrame:
-    """Scores of each member minus those of the full recipe under the same seed; DataError without such a pair."""
+    """Scores of each member minus those of the full recipe under the same seed; empty without such a pair."""
     scores = member_scores(run).set_index("seed")
     full = scores[scores["ablation"] == REFERENCE][list(LABELS)]
     others = scores[(scores["ablation"] != REFERENCE) & scores.index.isin(full.index)]
-    if others.empty:
-        raise DataError(f"{run}: no ablation is finished together with the full recipe of its seed")
     changed = others[list(LABELS)] - full.reindex(others.index)
     return changed.assign(ablation=others["ablation"]).reset_index()
 
