@@ -177,12 +177,26 @@ def noted(folder: Path) -> Iterator[None]:
         write_atomic(folder / "last.json", json.dumps(times) + "\n")
 
 
+def failure(run: Path) -> str | None:
+    """The error in the first of a run's executed notebooks that has one."""
+    for path in sorted((run / "notebooks").glob("*.ipynb")):
+        try:
+            cells: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))["cells"]
+        except (json.JSONDecodeError, KeyError):
+            return f"{path.stem}: the executed notebook is damaged"
+        outputs: list[dict[str, Any]] = [output for cell in cells for output in cell.get("outputs", [])]
+        for output in outputs:
+            if output.get("output_type") == "error":
+                return f"{path.stem}: {output['ename']}: {output['evalue']}"
+    return None
+
+
 def _failure(messages: str, name: str, log: Path) -> RunError:
     again = "What was finished stays; run the same command again to go on."
     if "MissingInputException" in messages:
         return RunError(f"{name}: a stage before the chosen ones has not run yet. Leave out --only, or name that too.")
     if "Error in rule" in messages:
-        return JobFailed(f"{name} stopped: a notebook failed (see above). {again}")
+        return JobFailed(f"{name} stopped: a notebook failed ({failure(log.parent) or 'see above'}). {again}")
     return RunError(f"{name} stopped. {again} The end of {log}:\n" + "\n".join(messages.splitlines()[-15:]))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from semcse.files import write_atomic
 from semcse.params import Study, load
-from semcse.run import Engine, JobFailed, RunError, drive, noted, prepare
+from semcse.run import Engine, JobFailed, RunError, drive, failure, noted, prepare
 
 REFERENCE = "full"
 """The member without an ablation, against which the others are held."""
@@ -174,20 +174,6 @@ def outcome(sweep: Sweep) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def failure(run: Path) -> str | None:
-    """The error in the first of a run's executed notebooks that has one."""
-    for path in sorted((run / "notebooks").glob("*.ipynb")):
-        try:
-            cells: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))["cells"]
-        except (json.JSONDecodeError, KeyError):
-            return f"{path.stem}: the executed notebook is damaged"
-        outputs: list[dict[str, Any]] = [output for cell in cells for output in cell.get("outputs", [])]
-        for output in outputs:
-            if output.get("output_type") == "error":
-                return f"{path.stem}: {output['ename']}: {output['evalue']}"
-    return None
 
 
 def _member(folder: Path, ablation: str, seed: int, study: Study) -> Member:
