@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 import yaml
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 Spec = Annotated[str, typer.Argument(help="a parameter set: demo, paper+cosine, my.yaml ...")]
 Override = Annotated[list[str] | None, typer.Option("-p", help="section.key=value; may be repeated")]
+Invalid = Literal["error", "drop"]
 Profile = Annotated[str, typer.Option(help="local, slurm, or a folder with a Snakemake profile")]
 
 
@@ -161,6 +162,63 @@ def scirepeval(
         typer.secho(f"{where}: {reason}", fg=typer.colors.RED, err=True)
     if problems and not go_on:
         raise typer.Exit(1)
+
+
+@app.command()
+def embed(
+    papers: Annotated[
+        Path, typer.Argument(help="CSV, TSV, JSONL (these also .gz) or Parquet, with title and abstract")
+    ],
+    model: Annotated[str, typer.Option(help="a run's model folder, a name of params/models.yaml, or a hub name")],
+    out: Annotated[Path, typer.Option("-o", help="the vectors' file")] = Path("vectors.npy"),
+    columns: Annotated[
+        str, typer.Option(help="our column names and the file's: '{title: Title, abstract: Summary}'")
+    ] = "",
+    text: Annotated[str | None, typer.Option(help="embed this column alone, as it is")] = None,
+    invalid: Annotated[Invalid, typer.Option(help="papers without title or abstract: an error, or left out")] = "error",
+    max_length: Annotated[
+        int | None, typer.Option(help="tokens after which a text is cut; default: the model's")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="float32, bfloat16, or auto: what the hardware is fast in")] = "auto",
+) -> None:
+    """Embed a file of papers, title and abstract each, into a .npy file; ids and titles go beside it (.parquet)."""
+    from semcse.corpus_vectors import Corpus, parse_columns, write_vectors
+
+    try:
+        corpus = Corpus(papers, parse_columns(columns), text, invalid)
+        survey = write_vectors(corpus, model, out, max_length=max_length, precision=precision)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise _failure(error) from None
+    for line in survey.first_left_out:
+        typer.echo(f"left out: {line}")
+    typer.echo(
+        f"{out}: {survey.papers:,} papers, {survey.left_out:,} left out; titles in {out.with_suffix('.parquet')}"
+    )
+
+
+@app.command("nearest")
+def nearest_papers(
+    question: Annotated[list[str] | None, typer.Argument(help="a few words or a sentence")] = None,
+    vectors: Annotated[Path, typer.Option(help="written by semcse embed")] = Path("vectors.npy"),
+    model: Annotated[str | None, typer.Option(help="default: the model that made the vectors")] = None,
+    paper: Annotated[str | None, typer.Option(help="instead of a question: the corpus_id of a paper")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="papers to print")] = 10,
+) -> None:
+    """Print the papers nearest to a question, or to one of the papers: rank, cosine or distance, id, title."""
+    from semcse.corpus_search import load_vectors, nearest_to_paper, nearest_to_question
+
+    try:
+        if bool(question) == (paper is not None):
+            raise ValueError("give either a question or --paper ID")
+        stored = load_vectors(vectors)
+        if paper is not None:
+            found = nearest_to_paper(stored, paper, k, model=model)
+        else:
+            found = nearest_to_question(stored, " ".join(question or []), k, model=model)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise _failure(error) from None
+    for rank, corpus_id, title, score in found.itertuples(index=False):
+        typer.echo(f"{rank:3d}  {score:.4f}  {corpus_id}  {title}")
 
 
 def _failure(error: Exception) -> typer.Exit:

@@ -138,12 +138,13 @@ class Encoder:
         return digest.hexdigest()
 
     def encode(
-        self, texts: Sequence[str], batch_tokens: int | None = None, *, progress: bool = False
+        self, texts: Sequence[str], batch_tokens: int | None = None, *, progress: bool | tqdm = False
     ) -> NDArray[np.float32]:
         """Embeddings (N, D), float32, in the order of `texts`.
 
         Equal texts are encoded once. Texts are sorted by length and cut into batches of at most `batch_tokens` tokens,
-        padding included (none: what suits the device). `progress` shows a bar of tokens on a terminal.
+        padding included (none: what suits the device). `progress` shows a bar of tokens on a terminal, or is a bar
+        of the caller's, which goes on by the tokens of these texts.
 
         Raises TypeError for anything but a sequence of strings, ValueError for embeddings that are not finite.
         """
@@ -155,8 +156,8 @@ class Encoder:
         total = int(lengths.sum())
         if self.device.type == "cpu":
             budget = min(budget, -(-total // torch.get_num_threads()))  # a batch for each thread
-        bar = tqdm(total=total, unit="tok", unit_scale=True, disable=None if progress else True)
-        with bar, self._packed(total):
+        shown = nullcontext(progress) if isinstance(progress, tqdm) else _token_bar(total, progress)
+        with shown as bar, self._packed(total):
             for batch, vectors in side_by_side(
                 partial(self._vectors, rows), within_budget(lengths, budget), self.device
             ):
@@ -207,6 +208,10 @@ class Encoder:
             hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
         vectors = pool(hidden, mask, self.pooling)
         return nn.functional.normalize(vectors, dim=-1) if self.normalize else vectors
+
+
+def _token_bar(total: int, shown: bool) -> tqdm:
+    return tqdm(total=total, unit="tok", unit_scale=True, disable=None if shown else True)
 
 
 def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:

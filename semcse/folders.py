@@ -46,6 +46,14 @@ def read_layout(folder: Path) -> Layout | None:
     return Layout(pooling, normalize)
 
 
+def read_similarity(folder: Path) -> str | None:
+    """The similarity that a sentence-transformers folder asks for, "cosine" or "euclidean"; None where it says none."""
+    path = folder / "config_sentence_transformers.json"
+    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    similarity: str | None = content.get("similarity_fn_name")
+    return similarity
+
+
 def _pooling_of(path: Path) -> str:
     config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if config.get("pooling_mode") in _NAMES:

@@ -57,7 +57,7 @@ def file_rows(path: str | os.PathLike[str], columns: Mapping[str, str]) -> Itera
     path = Path(path)
     name = path.name.removesuffix(".gz")
     if not path.is_file():
-        raise DataError(f"{path}: no such file. Check sampling.path.")
+        raise DataError(f"{path}: no such file. Check the path.")
     rows: Iterator[Located]
     if name.endswith((".jsonl", ".json", ".ndjson")):
         rows = ((f"{path}, line {number}", row) for number, row in read_jsonl(path))
@@ -96,7 +96,7 @@ def usable(
     `seen` maps the ids and normalised titles met so far to where they stood; share it to keep several sources apart.
     """
     for where, row in rows:
-        paper = {**row, "title": _text(row.get("title")) or "", "abstract": _text(row.get("abstract")) or ""}
+        paper = {**row, "title": tidy(row.get("title")) or "", "abstract": tidy(row.get("abstract")) or ""}
         keys = [f"id {paper['corpus_id']}", f"title {normalised_title(paper['title'])}"]
         reason = _reason(paper, min_sentences) or _repeated(keys, seen)
         if reason:
@@ -120,7 +120,7 @@ def to_dataset(papers: Iterable[Mapping[str, Any]]) -> Dataset:
     tables = [pa.table({"corpus_id": pa.array([], pa.string()), **_strings({name: [] for name in COLUMNS[1:]})})]
     while block := list(islice(papers, 10_000)):
         ids = [paper["corpus_id"] for paper in block]
-        columns = {name: [_text(paper.get(name)) for paper in block] for name in COLUMNS[1:]}
+        columns = {name: [tidy(paper.get(name)) for paper in block] for name in COLUMNS[1:]}
         tables.append(pa.table({"corpus_id": pa.array([str(i) for i in ids]), **_strings(columns)}))
     table = pa.concat_tables(tables)
     return Dataset(table.set_column(0, "corpus_id", _typed_ids(table["corpus_id"])))
@@ -134,6 +134,13 @@ def read_parquet(path: str | os.PathLike[str]) -> Dataset:
 def normalised_title(title: str) -> str:
     """Lower-case letters and digits only: what two spellings of one title share."""
     return canonical(title).replace(" ", "")
+
+
+def tidy(value: Any) -> str | None:
+    """A text with single spaces in place of its white space; None for one that is missing or blank."""
+    if value is None or value != value:  # NaN, as pandas writes a missing text
+        return None
+    return " ".join(str(value).split()) or None
 
 
 def paper_text(paper: Mapping[str, Any], separator: str) -> str:
@@ -178,13 +185,13 @@ def _parquet_rows(path: Path) -> Iterator[Located]:
 def _renamed(rows: Iterable[Located], columns: Mapping[str, str], default_source: str) -> Iterator[Located]:
     unknown = sorted(set(columns) - set(COLUMNS))
     if unknown:
-        raise DataError(f"sampling.columns: {unknown} are not ours; map any of {list(COLUMNS)} to the file's names")
+        raise DataError(f"columns: {unknown} are not ours; map any of {list(COLUMNS)} to the file's names")
     for number, (where, row) in enumerate(rows, start=1):
         for name in ("title", "abstract", *columns):
             if columns.get(name, name) not in row:
                 raise DataError(
                     f"{where}: no column {columns.get(name, name)!r}; there are {sorted(row)}. "
-                    f"Name the right one: -p 'sampling.columns={{{name}: COLUMN}}'"
+                    f"Name the right one: '{{{name}: COLUMN}}' as sampling.columns, or --columns of semcse embed"
                 )
         paper = {name: row.get(columns.get(name, name)) for name in COLUMNS}
         paper["corpus_id"] = number if paper["corpus_id"] in (None, "") else paper["corpus_id"]
@@ -214,12 +221,6 @@ def _refusal(report: pd.DataFrame) -> str:
     more = [f"  and {len(report) - 5} more"] if len(report) > 5 else []
     remedy = "Correct them, or leave them out with -p sampling.invalid=drop (they are then listed in the notebook)."
     return "\n".join([f"{len(report)} papers cannot be used:", *first, *more, remedy])
-
-
-def _text(value: Any) -> str | None:
-    if value is None or value != value:  # NaN, as pandas writes a missing text
-        return None
-    return " ".join(str(value).split()) or None
 
 
 def _strings(columns: Mapping[str, Sequence[str | None]]) -> dict[str, pa.Array]:
