@@ -1,12 +1,13 @@
 # make demo   the whole study in minutes, into runs/demo     make test   the tests
 # make lab    the notebooks in JupyterLab                     make figures RUN=runs/demo   draw again, no model runs
+# make docs   the pages of docs/ as a site in site/
 PYTHON ?= python3.11
 VENV ?= .venv
 RUN ?= runs/demo
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup demo test lab lint figures readme-figures lock clean
+.PHONY: setup demo test lab lint figures readme-figures docs lock clean
 
 setup: $(INSTALLED)
 
@@ -41,6 +42,12 @@ figures: setup
 readme-figures: figures
 	cp $(addprefix $(RUN)/figures/,tsne.png training_curves.png explained_variance.png) figures/
 
+# Sphinx and its theme are no part of the pinned environment; what they share with it stays as it is pinned.
+docs: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock -e '.[docs]'
+	$(BIN)/python docs/parameters.py
+	$(BIN)/python -m sphinx -W --keep-going -d build/docs docs site
+
 # Pin anew; the local version of a CPU build is dropped, so that other machines find theirs.
 lock: setup
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' | LC_ALL=C sort -f > requirements.new
@@ -48,4 +55,4 @@ lock: setup
 	rm requirements.new
 
 clean:
-	rm -rf $(VENV) runs .pytest_cache .ruff_cache .mypy_cache .coverage build dist
+	rm -rf $(VENV) runs .pytest_cache .ruff_cache .mypy_cache .coverage build dist site
