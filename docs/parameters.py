@@ -59,7 +59,7 @@ def _table(fields: dict[str, FieldInfo], prefix: str) -> str:
     for name, field in fields.items():
         meaning, source = meaning_and_source(field.description or "")
         kind = _kind(field.annotation, field.metadata)
-        rows.append(_row(f"`{prefix}{name}`", kind, f"`{_yaml(_default(field))}`", meaning, source))
+        rows.append(_row(f"`{prefix}{name}`", kind, _shown(_default(field)), meaning, source))
     return "\n".join([HEAD, *rows])
 
 
@@ -89,9 +89,12 @@ def _default(field: FieldInfo) -> Any:
     return field.get_default(call_default_factory=True)
 
 
-def _yaml(value: Any) -> str:
+def _shown(value: Any) -> str:
+    """A value as YAML; a long one not as code, so that its line can break."""
     plain = str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-    return yaml.safe_dump(plain, default_flow_style=True, width=10_000, sort_keys=False).removesuffix("\n...\n").strip()
+    text = yaml.safe_dump(plain, default_flow_style=True, width=10_000, sort_keys=False)
+    text = text.removesuffix("\n...\n").strip()
+    return text if len(text) > 30 else f"`{text}`"
 
 
 def _row(*cells: str) -> str:

@@ -6,12 +6,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
+from semcse.encoder import Encoder
 from semcse.models import load_models
 from semcse.params import load
 from tests.commands import ROOT, blocks
+from tests.tiny import tiny_bert
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -56,6 +59,16 @@ def test_the_examples_run(tmp_path, monkeypatch):
     assert len(shown) == 4
     for block in shown:
         exec(compile("\n" * (block.line - 1) + block.text, str(block.page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "tutorial.md"], ids=lambda page: page.stem)
+def test_a_run_s_model_is_used_as_shown(page, tmp_path, monkeypatch):
+    Encoder.load(tiny_bert(tmp_path / "tiny"), pooling="cls").save(tmp_path / "runs" / "mine" / "model")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    (shown,) = (block for block in blocks(page) if block.language == "python")
+    exec(compile(shown.text, str(page), "exec"), names)
+    assert names["vectors"].shape[0] == 1
 
 
 def test_changes_are_shown_where_the_code_has_them():
