@@ -75,7 +75,7 @@ def blocks(page: Path) -> Iterator[Block]:
 
 def commands() -> list[Command]:
     """Every command of every page, those inside sentences last."""
-    found = []
+    found: list[Command] = []
     for page in pages():
         shown = list(blocks(page))
         for block in shown:
