@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -79,8 +80,12 @@ def score_table(records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]
 
 
 def mark_done(run: str | os.PathLike[str], stage: str, facts: Mapping[str, Any]) -> Path:
-    """Write `done/<stage>.json`, the file by which the workflow knows that a notebook reached its end."""
-    text = json.dumps({"stage": stage, **facts, **environment()}, indent=2, ensure_ascii=False, allow_nan=False)
+    """Write `done/<stage>.json`, the file by which the workflow knows that a notebook reached its end.
+
+    It says when: the workflow compares contents, and what comes later is to be done again whatever the facts are.
+    """
+    record = {"stage": stage, "finished": datetime.now(UTC).isoformat(), **facts, **environment()}
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
     return write_atomic(Path(run) / "done" / f"{stage}.json", text + "\n")
 
 

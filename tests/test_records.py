@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from semcse.files import atomic_path, write_atomic
-from semcse.records import read_records, score_table, write_record
+from semcse.records import mark_done, read_records, score_table, write_record
 
 
 def test_records_hold_scores_and_where_they_come_from(tmp_path):
@@ -51,3 +51,10 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         fail()
     assert json.loads(target.read_text("utf-8")) == {"a": "ä"}
     assert [path.name for path in target.parent.iterdir()] == ["a.json"]
+
+
+def test_a_stage_done_again_says_so_even_with_the_same_facts(tmp_path):
+    """Else what depends on it would be taken for up to date."""
+    first = mark_done(tmp_path, "benchmarks", {"models": ["one"]}).read_bytes()
+    assert mark_done(tmp_path, "benchmarks", {"models": ["one"]}).read_bytes() != first
+    assert json.loads(first)["models"] == ["one"]
