@@ -19,6 +19,7 @@ from typing import Any
 import nbformat
 import yaml
 
+from semcse.executed import read_execution
 from semcse.files import write_atomic
 from semcse.params import Study
 
@@ -179,16 +180,8 @@ def noted(folder: Path) -> Iterator[None]:
 
 def failure(run: Path) -> str | None:
     """The error in the first of a run's executed notebooks that has one."""
-    for path in sorted((run / "notebooks").glob("*.ipynb")):
-        try:
-            cells: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))["cells"]
-        except (json.JSONDecodeError, KeyError):
-            return f"{path.stem}: the executed notebook is damaged"
-        outputs: list[dict[str, Any]] = [output for cell in cells for output in cell.get("outputs", [])]
-        for output in outputs:
-            if output.get("output_type") == "error":
-                return f"{path.stem}: {output['ename']}: {output['evalue']}"
-    return None
+    executed = ((path.stem, read_execution(path).failure) for path in sorted((run / "notebooks").glob("*.ipynb")))
+    return next((f"{name}: {found.message}" for name, found in executed if found), None)
 
 
 def _failure(messages: str, name: str, log: Path) -> RunError:

@@ -19,12 +19,13 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from typer.testing import CliRunner
 
 from semcse.cli import app
+from semcse.executed import read_execution
 from semcse.params import load, write
 from semcse.readers import DataError
 from semcse.report import write_report
 from semcse.report.facts import cached_texts
 from semcse.report.rendering import clean
-from semcse.report.stages import Invocation, last_invocation, read_execution
+from semcse.report.stages import Invocation, last_invocation
 from semcse.tables import write_table
 
 ATTACK = "<script>document.title = 'run'</script>"

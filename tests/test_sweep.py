@@ -101,7 +101,7 @@ def test_the_error_of_a_failed_notebook_is_found(tmp_path):
     (tmp_path / "notebooks" / "03_training.ipynb").write_text(json.dumps({"cells": cells}))
     assert failure(tmp_path) == "03_training: ValueError: too few"
     (tmp_path / "notebooks" / "01_sampling.ipynb").write_text("{")
-    assert failure(tmp_path) == "01_sampling: the executed notebook is damaged"
+    assert failure(tmp_path) == "01_sampling: the executed notebook is damaged: it cannot be read"
 
 
 def test_where_jobs_run_is_a_profile(tmp_path):

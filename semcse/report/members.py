@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from semcse.executed import Failure, read_json
 from semcse.report.facts import changes, read_parameters
-from semcse.report.stages import FINISHED, Failure, Invocation, Progress, read_json, run_stages
+from semcse.report.stages import FINISHED, Invocation, Progress, run_stages
 from semcse.sweep import BORROWED, REFERENCE
 
 MEASURED = ("sampling", "summaries", "training", "benchmarks")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from semcse.executed import Execution, Failure, read_execution, read_json, time_of
 from semcse.run import STAGES
 from semcse.sweep import BORROWED
 
@@ -19,25 +19,6 @@ ABLATIONS = "08_ablations"
 WRITTEN = {"scirepeval": "SciRepEval", "tsne": "t-SNE", "pca": "PCA"}
 SCORES = "scores"
 """The stage without a notebook: SciRepEval by our own evaluator."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """The error that ended a notebook."""
-
-    message: str
-    cell: int | None = None
-    traceback: str = ""
-
-
-@dataclass(frozen=True)
-class Execution:
-    """What papermill noted in an executed notebook; times in UTC, seconds as papermill measured them."""
-
-    started: datetime | None = None
-    ended: datetime | None = None
-    seconds: float | None = None
-    failure: Failure | None = None
 
 
 @dataclass(frozen=True)
@@ -147,28 +128,8 @@ def last_invocation(folder: Path) -> Invocation | None:
     found = read_json(folder / "last.json") or (
         read_json(above / "last.json") if (above / "sweep.json").is_file() else None
     )
-    started = _time((found or {}).get("started"))
-    return Invocation(started, _time((found or {}).get("finished"))) if started else None
-
-
-def read_execution(notebook: Path) -> Execution:
-    """Times and error of an executed notebook."""
-    content = read_json(notebook) or {}
-    cells, metadata = content.get("cells"), content.get("metadata")
-    if not (isinstance(cells, list) and all(isinstance(cell, dict) for cell in cells) and isinstance(metadata, dict)):
-        return Execution(failure=Failure("the executed notebook is damaged: it cannot be read"))
-    noted = metadata.get("papermill") or {}
-    failure = next((found for cell in cells if (found := _failure(cell))), None)
-    return Execution(_time(noted.get("start_time")), _time(noted.get("end_time")), noted.get("duration"), failure)
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None where there is no such file or it cannot be read."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
+    started = time_of((found or {}).get("started"))
+    return Invocation(started, time_of((found or {}).get("finished"))) if started else None
 
 
 def _progress(run: Path, stage: str, notebook: str) -> Progress:
@@ -176,19 +137,3 @@ def _progress(run: Path, stage: str, notebook: str) -> Progress:
     words, _, model = name.partition("-")
     title = " ".join([number, *(WRITTEN.get(word, word) for word in words.split("_")), model])
     return Progress(run, stage, title.rstrip(), run / "notebooks" / f"{notebook}.ipynb")
-
-
-def _failure(cell: Mapping[str, Any]) -> Failure | None:
-    for output in cell.get("outputs", []):
-        if output.get("output_type") == "error":
-            message = f"{output.get('ename')}: {output.get('evalue')}"
-            return Failure(message, cell.get("execution_count"), "\n".join(output.get("traceback", [])))
-    return None
-
-
-def _time(text: Any) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
