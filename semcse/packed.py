@@ -168,18 +168,17 @@ def _longer(states: Tensor, spare: int) -> Tensor:
 
 
 def _added(mask: Tensor | None, spare: int, texts: int, length: int, dtype: torch.dtype) -> Tensor | None:
-    """What is added to the scores (N, H, L, L + spare) of padding, (N, 1, 1, L + spare); None where there is none.
+    """What is added to the scores (N, H, L, L + spare) for padding, (N, 1, 1, L + spare); None where there is none.
 
-    `mask` is (N, 1, L or 1, L), true or 0 for real tokens.
+    `mask` is (N, 1, L or 1, L), true for real tokens, or to be added itself.
     """
     if mask is None:
-        real = torch.ones(texts, 1, 1, length, dtype=torch.bool)
-    else:
-        real = mask[:, :, :1] if mask.dtype == torch.bool else mask[:, :, :1] == 0
-    if not spare and bool(real.all()):
+        mask = torch.zeros(texts, 1, 1, length, dtype=dtype)
+    elif mask.dtype == torch.bool:
+        mask = torch.zeros(1, dtype=dtype).masked_fill(~mask[:, :, :1], torch.finfo(dtype).min)
+    if not spare and not bool(mask[:, :, :1].any()):
         return None
-    real = nn.functional.pad(real, (0, spare))
-    return torch.zeros(real.shape, dtype=dtype).masked_fill_(~real, torch.finfo(dtype).min)
+    return nn.functional.pad(mask[:, :, :1].to(dtype), (0, spare), value=torch.finfo(dtype).min)
 
 
 def _is_gelu(activation: nn.Module) -> bool:

@@ -69,6 +69,16 @@ def test_blockwise_attention_equals_the_plain_one(
             torch.testing.assert_close(attention(states, mask)[0], expected, atol=1e-5, rtol=0)
 
 
+def test_blockwise_attention_adds_a_mask_as_it_is_given() -> None:
+    torch.manual_seed(0)
+    attention = BertSelfAttention(BertConfig(hidden_size=24, num_attention_heads=3, attn_implementation="sdpa")).eval()
+    states, bias = torch.randn(2, 9, 24), torch.randn(2, 1, 1, 9)
+    with torch.inference_mode():
+        expected = attention(states, bias.expand(-1, -1, 9, -1))[0]
+        attention.__class__ = BlockwiseBertAttention
+        torch.testing.assert_close(attention(states, bias)[0], expected, atol=1e-5, rtol=0)
+
+
 def test_the_model_is_its_old_self_afterwards(folder: Path) -> None:
     encoder = Encoder.load(folder, precision="float32")
     before, kinds = encoder.encode(TEXTS), [type(module) for module in encoder.model.modules()]
