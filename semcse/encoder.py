@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from semcse.batching import pad, within_budget
+from semcse.batching import in_halves, pad, within_budget
 from semcse.deberta import speed_up
 from semcse.folders import POOLINGS, Layout, Replacement, read_layout, write_layout
 from semcse.lean import make_lean
@@ -143,10 +143,11 @@ class Encoder:
         """Embeddings (N, D), float32, in the order of `texts`.
 
         Equal texts are encoded once. Texts are sorted by length and cut into batches of at most `batch_tokens` tokens,
-        padding included (none: what suits the device). `progress` shows a bar of tokens on a terminal, or is a bar
-        of the caller's, which goes on by the tokens of these texts.
+        padding included (none: what suits the device); a batch that memory has no room for is divided. `progress`
+        shows a bar of tokens on a terminal, or is a bar of the caller's, which goes on by the tokens of these texts.
 
-        Raises TypeError for anything but a sequence of strings, ValueError for embeddings that are not finite.
+        Raises TypeError for anything but a sequence of strings, ValueError for embeddings that are not finite,
+        RuntimeError where memory does not suffice for a single text.
         """
         rows, place = self._tokenized(texts)
         lengths = np.array([len(row) for row in rows], dtype=np.int64)
@@ -159,7 +160,7 @@ class Encoder:
         shown = nullcontext(progress) if isinstance(progress, tqdm) else _token_bar(total, progress)
         with shown as bar, self._packed(total):
             for batch, vectors in side_by_side(
-                partial(self._vectors, rows), within_budget(lengths, budget), self.device
+                partial(in_halves, partial(self._vectors, rows)), within_budget(lengths, budget), self.device
             ):
                 embeddings[batch] = vectors
                 bar.update(int(lengths[batch].sum()))
