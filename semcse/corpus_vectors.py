@@ -2,20 +2,25 @@
 
 Three files belong together: the vectors (`x.npy`), the papers' ids and titles in the same order (`x.parquet`), and
 what made them (`x.json`). Memory does not grow with the corpus: papers are streamed, and vectors written one block
-after another.
+after another. Until the last block is written they lie in the folder `x.partial`, from which the next call goes on.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from hashlib import blake2b
+from io import BufferedRandom
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +30,7 @@ import yaml
 from tqdm.auto import tqdm
 
 from semcse.encoder import PRECISIONS, Encoder
-from semcse.files import atomic_path, write_atomic
+from semcse.files import write_atomic
 from semcse.folders import read_similarity
 from semcse.models import Embedder, load_models, open_model
 from semcse.papers import file_rows, paper_text, tidy
@@ -36,6 +41,8 @@ BLOCK = 2048
 """Papers read, embedded and written together."""
 CHARACTERS_PER_TOKEN = 4
 """Of English in word pieces; how long a corpus is in tokens before the first of it is tokenized."""
+VECTORS, TITLES, IDENTITY = "vectors.npy", "titles.parquet", "identity.txt"
+"""What the folder of an unfinished call holds."""
 TITLE = 200
 """Characters of a plain text that stand for its title."""
 
@@ -65,11 +72,12 @@ class Paper(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What a first look through a corpus tells: how much there is, and what is left out."""
+    """What a first look through a corpus tells: how much there is, a digest of it, and what is left out."""
 
     papers: int
     characters: int
     numbered: bool
+    digest: str
     left_out: int
     first_left_out: tuple[str, ...]
 
@@ -99,8 +107,10 @@ def write_vectors(
     """Embed every paper of a file into `out` (.npy), its ids and titles beside it; all of it, or nothing is changed.
 
     The text of a paper is title, separator and abstract, as in the benchmark. `model` as `open_by_folder` takes it.
-    The file is read twice: first to check every paper, so that a bad one is told before the work, not after. Raises
-    DataError for papers that cannot be used, ValueError and ModelUnavailable for a model that cannot.
+    The file is read twice: first to check every paper, so that a bad one is told before the work, not after. Where a
+    call was stopped, the next one of the same papers and model goes on from its last whole block and ends in the same
+    bytes. Raises DataError for papers that cannot be used and where another call writes the same file, ValueError and
+    ModelUnavailable for a model that cannot.
     """
     out = Path(out)
     if out.suffix != ".npy":
@@ -109,12 +119,17 @@ def write_vectors(
     survey = _survey(_papers(corpus, embedder.separator), corpus)
     usable = (paper for paper in _papers(corpus, embedder.separator) if paper.problem is None)
     blocks = iter(partial(_block, usable, block), [])
-    with atomic_path(out) as vectors, atomic_path(out.with_suffix(".parquet")) as titles:
-        dimensions = _write(embedder, blocks, survey, vectors, titles)
-        out.with_suffix(".json").unlink(missing_ok=True)
     inner = inner_precision(precision)  # what "auto" meant here; another machine would compute otherwise
-    made = Made(model, embedder.fingerprint, embedder.metric, max_length, inner, survey.papers, dimensions)
-    write_atomic(out.with_suffix(".json"), json.dumps(asdict(made), indent=2) + "\n")
+    begun = out.with_suffix(".partial")
+    with _alone(begun):
+        _keep_only(begun, f"{embedder.fingerprint} {inner} {block} {survey}")
+        dimensions = _write(embedder, blocks, survey, begun, block)
+        made = Made(model, embedder.fingerprint, embedder.metric, max_length, inner, survey.papers, dimensions)
+        out.with_suffix(".json").unlink(missing_ok=True)
+        os.replace(begun / TITLES, out.with_suffix(".parquet"))
+        os.replace(begun / VECTORS, out)
+        write_atomic(out.with_suffix(".json"), json.dumps(asdict(made), indent=2) + "\n")
+        shutil.rmtree(begun)
     return survey
 
 
@@ -167,15 +182,17 @@ def _papers(corpus: Corpus, separator: str) -> Iterator[Paper]:
 def _survey(papers: Iterable[Paper], corpus: Corpus) -> Survey:
     """A look at every paper, of which nothing is kept."""
     count, characters, left_out, numbered, first = 0, 0, 0, True, list[str]()
+    digest = blake2b(digest_size=16)
     for paper in papers:
         if paper.problem is None:
             count, characters = count + 1, characters + len(paper.text)
+            digest.update("\n".join([paper.corpus_id, paper.title, paper.text, ""]).encode())
             numbered = numbered and re.fullmatch("0|-?[1-9][0-9]{0,17}", paper.corpus_id) is not None
             continue
         left_out += 1
         if len(first) < 5:
             first.append(f"{paper.where}: {paper.problem} ({paper.title[:60]!r})")
-    survey = Survey(count, characters, numbered, left_out, tuple(first))
+    survey = Survey(count, characters, numbered, digest.hexdigest(), left_out, tuple(first))
     if left_out and corpus.invalid == "error":
         raise DataError(_refusal(survey))
     if not count:
@@ -194,22 +211,49 @@ def _block(papers: Iterator[Paper], size: int) -> list[Paper]:
     return list(islice(papers, size))
 
 
-def _write(embedder: Embedder, blocks: Iterator[list[Paper]], survey: Survey, vectors: Path, titles: Path) -> int:
-    """Write vectors and titles block by block; D.
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """The folder, made if need be, for one process at a time: the kernel's lock ends with the process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(
+                f"{folder} is being written by another process; wait for it, or name another file"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _keep_only(folder: Path, identity: str) -> None:
+    """Drop what an unfinished call of other papers, model or settings left."""
+    note = folder / IDENTITY
+    if not (note.is_file() and note.read_bytes() == identity.encode()):
+        (folder / VECTORS).unlink(missing_ok=True)
+        write_atomic(note, identity)
+
+
+def _write(embedder: Embedder, blocks: Iterator[list[Paper]], survey: Survey, folder: Path, size: int) -> int:
+    """Write titles, and vectors from the first block that is not there yet; D.
 
     Plain writing, not a writable map: a full disk is then an error and not the end of the process.
     """
     kind = pa.int64() if survey.numbered else pa.string()
     schema = pa.schema([("corpus_id", kind), ("title", pa.string())])
-    done, dimensions = 0, 0
+    done = 0
     bar = tqdm(total=survey.characters // CHARACTERS_PER_TOKEN, unit="tok", unit_scale=True, disable=None)
-    with bar, vectors.open("wb") as handle, pq.ParquetWriter(titles, schema) as table:
+    with bar, (folder / VECTORS).open("a+b") as handle, pq.ParquetWriter(folder / TITLES, schema) as table:
+        there, dimensions = _whole_blocks(handle, size)
         for block in blocks:
-            array = _embed(embedder, [paper.text for paper in block], bar)
-            if not done:
+            if done < there:
+                bar.update(sum(len(paper.text) for paper in block) // CHARACTERS_PER_TOKEN)
+            else:
+                array = _embed(embedder, [paper.text for paper in block], bar)
                 dimensions = array.shape[1]
-                _header(handle, survey.papers, dimensions)
-            array.tofile(handle)
+                _append(handle, array, survey.papers)
             ids = pa.array([paper.corpus_id for paper in block]).cast(kind)
             table.write_table(pa.table([ids, pa.array([paper.title for paper in block], pa.string())], schema=schema))
             done += len(block)
@@ -217,6 +261,31 @@ def _write(embedder: Embedder, blocks: Iterator[list[Paper]], survey: Survey, ve
     if done != survey.papers:
         raise DataError(f"the file changed while it was read: {survey.papers} papers, then {done}. Run this again.")
     return dimensions
+
+
+def _whole_blocks(handle: BufferedRandom, size: int) -> tuple[int, int]:
+    """Vectors of whole blocks that the file holds, and D; half a block behind them is cut off."""
+    length = handle.seek(0, os.SEEK_END)
+    handle.seek(0)
+    try:
+        np.lib.format.read_magic(handle)
+        (_, dimensions), _, _ = np.lib.format.read_array_header_1_0(handle)
+    except ValueError:  # nothing, or half a header
+        handle.truncate(0)
+        return 0, 0
+    start, width = handle.tell(), 4 * dimensions
+    there = (length - start) // (width * size) * size
+    handle.truncate(start + there * width)
+    return there, dimensions
+
+
+def _append(handle: BufferedRandom, array: npt.NDArray[np.float32], papers: int) -> None:
+    """Write one block, all of it when this returns; the first one after the header of an array of all papers."""
+    if not handle.seek(0, os.SEEK_END):
+        facts = {"descr": "<f4", "fortran_order": False, "shape": (papers, array.shape[1])}
+        np.lib.format.write_array_header_1_0(handle, facts)
+    handle.write(array.data)
+    handle.flush()
 
 
 def _embed(embedder: Embedder, texts: list[str], bar: tqdm) -> npt.NDArray[np.float32]:
@@ -229,8 +298,3 @@ def _embed(embedder: Embedder, texts: list[str], bar: tqdm) -> npt.NDArray[np.fl
     if not np.isfinite(vectors).all():
         raise ValueError("the model gave vectors that are not finite; its weights are broken or its precision too low")
     return np.ascontiguousarray(vectors, dtype="<f4")
-
-
-def _header(handle: Any, papers: int, dimensions: int) -> None:
-    facts = {"descr": "<f4", "fortran_order": False, "shape": (papers, dimensions)}
-    np.lib.format.write_array_header_1_0(handle, facts)

@@ -192,7 +192,7 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path, model, stored):
         load_vectors(tmp_path / "v.npy")
 
 
-def test_a_failure_half_way_changes_nothing(tmp_path, model, stored, demo, monkeypatch):
+def test_a_failure_half_way_changes_nothing_and_is_gone_on_from(tmp_path, model, stored, demo, monkeypatch):
     for suffix in (".npy", ".json", ".parquet"):
         (tmp_path / f"v{suffix}").write_bytes(stored.path.with_suffix(suffix).read_bytes())
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -209,8 +209,47 @@ def test_a_failure_half_way_changes_nothing(tmp_path, model, stored, demo, monke
     with pytest.raises(OSError, match="No space"):
         write_vectors(Corpus(tmp_path / "my.parquet"), str(model), tmp_path / "v.npy", block=16)
     assert calls == [16, 16, 8]
-    (tmp_path / "my.parquet").unlink()
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    write_vectors(Corpus(tmp_path / "my.parquet"), str(model), tmp_path / "v.npy", block=16)
+    assert calls == [16, 16, 8, 8]
+    write_vectors(Corpus(tmp_path / "my.parquet"), str(model), tmp_path / "whole.npy", block=16)
+    for suffix in (".npy", ".parquet", ".json"):
+        assert (tmp_path / f"v{suffix}").read_bytes() == (tmp_path / f"whole{suffix}").read_bytes()
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.parametrize("change", ["a paper", "the model", "the length", "cut header", "nothing"])
+def test_what_was_begun_is_kept_for_the_same_vectors_only(tmp_path, model, demo, monkeypatch, change):
+    path, out, sizes = tmp_path / "my.jsonl", tmp_path / "v.npy", []
+    papers = demo.head(40).copy()
+    papers.to_json(path, orient="records", lines=True)
+    encode = Encoder.encode
+
+    def stops(self, texts, *arguments, **options):
+        sizes.append(len(texts))
+        if len(sizes) == 3:
+            raise KeyboardInterrupt
+        return encode(self, texts, *arguments, **options)
+
+    monkeypatch.setattr(Encoder, "encode", stops)
+    with pytest.raises(KeyboardInterrupt):
+        write_vectors(Corpus(path), str(model), out, precision="float32", block=16)
+    options = {"max_length": 8} if change == "the length" else {}
+    if change == "a paper":
+        papers.loc[3, "abstract"] += " More."
+        papers.to_json(path, orient="records", lines=True)
+    elif change == "the model":
+        other = Encoder.load(model)
+        other.model.get_input_embeddings().weight.data[7] += 1e-3
+        model = other.save(tmp_path / "other", similarity="euclidean")
+    elif change == "cut header":
+        begun = tmp_path / "v.partial" / "vectors.npy"
+        begun.write_bytes(begun.read_bytes()[:50])
+    write_vectors(Corpus(path), str(model), out, precision="float32", block=16, **options)
+    assert sizes[3:] == ([8] if change == "nothing" else [16, 16, 8])
+    length = options.get("max_length", 512)
+    expected = Encoder.load(model, precision="float32", max_length=length).encode(joined(papers))
+    np.testing.assert_allclose(np.load(out), expected, atol=1e-5)
 
 
 def test_a_bar_of_one_s_own_counts_the_tokens(model):
