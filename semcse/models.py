@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -201,7 +202,7 @@ def hub_reachable() -> bool:
     if constants.HF_HUB_OFFLINE:
         return False
     try:
-        with urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=PATIENCE):
+        with urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=PATIENCE):  # noqa: S310, nothing is read
             return True
     except HTTPError:
         return True  # an answer, if not a friendly one
@@ -241,6 +242,11 @@ def _load(name: str, entry: ModelEntry, source: str, pooling: str | None, length
             revision=revision,
             trust_remote_code=remote,
         )
+    except UnpicklingError:
+        raise ModelUnavailable(
+            f"{name}: the weights in {source} are a pickle that holds more than tensors; it could run code and is not "
+            "loaded. Use a copy with model.safetensors"
+        ) from None
     except OSError as error:
         at = f" --revision {revision}" if revision else ""
         raise ModelUnavailable(

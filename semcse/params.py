@@ -123,7 +123,7 @@ def _parent(path: Path, name: str) -> Path:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506, a SafeLoader
     except yaml.YAMLError as error:
         raise ParameterError(f"{path}: not readable as YAML: {error}") from error
     except UnicodeDecodeError as error:

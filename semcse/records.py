@@ -56,8 +56,8 @@ def write_record(
 
 
 def slug(name: str) -> str:
-    """A name as part of a file name."""
-    return re.sub(r"[^\w.+-]+", "_", name)
+    """A name as part of a file name, or as a folder's, which leads nowhere else."""
+    return re.sub(r"^\.+|[^\w.+-]+", "_", name)
 
 
 def display_name(model: str) -> str:

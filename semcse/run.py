@@ -116,7 +116,6 @@ def execute_study(
     stays, and the next call goes on from there.
     """
     engine = engine or Engine()
-    prepare(study)
     chosen = [_known(number) for number in only]
     later = [stage for stage in STAGES if start and stage.number >= _known(start).number]
     folder = study.folder.resolve()
@@ -128,27 +127,37 @@ def execute_study(
         command += ["--allowed-rules", *allowed, "--forcerun", *rules, "--", *_targets(study, chosen)]
     elif later:
         command += ["--forcerun", *(stage.rule for stage in later)]
-    with noted(folder):
-        drive(command, folder, study.name, engine)
+    with locked(folder):
+        prepare(study)
+        with noted(folder):
+            drive(command, folder, study.name, engine)
 
 
-def drive(arguments: Sequence[str], folder: Path, name: str, engine: Engine) -> None:
-    """Run Snakemake; what notebooks print goes to the terminal, Snakemake's own messages to `folder`/snakemake.log.
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """A run's folder for one call at a time, before anything is written there.
 
-    On a cluster the messages are shown too, since notebooks print into the logs of their jobs. One at a time in a
-    folder: the lock is the kernel's, so that it goes with the process that holds it, however that ends. Raises
-    RunError, JobFailed where it is a notebook's fault.
+    The lock is the kernel's, so that it goes with the process that holds it, however that ends. Raises RunError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "snakemake.log"
-    command = [sys.executable, "-m", "snakemake", *engine.arguments]
-    command += ["--snakefile", str(project_file("workflow", "Snakefile")), "--directory", str(folder), *arguments]
     with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RunError(f"{folder} is in use by another run; wait for it to end, or choose a name") from None
-        status = _logged(command, log, shown=not engine.local)
+        yield
+
+
+def drive(arguments: Sequence[str], folder: Path, name: str, engine: Engine) -> None:
+    """Run Snakemake; what notebooks print goes to the terminal, Snakemake's own messages to `folder`/snakemake.log.
+
+    On a cluster the messages are shown too, since notebooks print into the logs of their jobs. Raises RunError,
+    JobFailed where it is a notebook's fault.
+    """
+    log = folder / "snakemake.log"
+    command = [sys.executable, "-m", "snakemake", *engine.arguments]
+    command += ["--snakefile", str(project_file("workflow", "Snakefile")), "--directory", str(folder), *arguments]
+    status = _logged(command, log, shown=not engine.local)
     if status:
         raise _failure(log.read_text("utf-8"), name, log)
 
@@ -202,8 +211,13 @@ def _targets(study: Study, stages: Sequence[Stage]) -> list[str]:
 
 
 def prepare(study: Study) -> Path:
-    """Write the resolved parameters, whole and per notebook; files whose content stays are left untouched."""
+    """Write the resolved parameters, whole and per notebook; files whose content stays are left untouched.
+
+    Raises RunError for a folder that Snakemake cannot name.
+    """
     folder = study.folder.resolve()
+    if {"{", "}"} & set(str(folder)):
+        raise RunError(f"{folder}: expected a folder without braces, which Snakemake fills in; give another `folder`")
     _write_if_changed(folder / "params.yaml", _yaml(study.model_dump(mode="json")))
     for name, values in notebook_parameters(study).items():
         _write_if_changed(folder / "params" / f"{name}.yaml", _yaml(values))

@@ -26,12 +26,12 @@ LocalPath = Annotated[str, "path"]
 """A file or folder; relative ones count from the YAML file that names them, or from the shell on a command line."""
 NameOrPath = Annotated[str, "name or path"]
 """A name of params/models.yaml, a hub name, or a folder (then starting with '.', '/' or '~')."""
-Name = Annotated[str, Field(pattern=r"^[\w.+-]+$")]
-"""Letters, digits, '_', '.', '+' and '-', since it becomes part of a path."""
+Name = Annotated[str, Field(pattern=r"^[\w+-][\w.+-]*$")]
+"""Letters, digits, '_', '.', '+' and '-', since it becomes part of a path; no '.' first, for '..' leads out of it."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
-PositiveKind = Literal["summary", "title", "sentence"]
+PositiveKind = Literal["summary", "title", "sentence", "paper"]
 POSITIVES: dict[PositiveKind, float] = {"summary": 0.5, "title": 0.15, "sentence": 0.35}
 """What a positive is, and how often (4.2)."""
 TRAINING_SETS = {
@@ -162,6 +162,11 @@ class Summaries(Section):
                 "openai" in (self.writer, self.query_writer) and not self.base_url,
                 "an openai writer needs base_url, the address of the server",
             ),
+            (
+                bool(self.base_url and {"@", "?"} & set(self.base_url)),
+                "base_url must name no user, password or key, since it is written into the files of the run; "
+                "the key is read from the environment variable OPENAI_API_KEY",
+            ),
             (not self.prompts, "prompts is empty: name at least one prompt"),
         ]
         _raise_first(needs)
@@ -183,13 +188,14 @@ class Training(Section):
     l2_squared: bool = Field(True, description="squared norms in the L2 term; not stated; ours")
     metric: Literal["euclidean", "cosine"] = Field("euclidean", description="distance of the triplet loss; section 3")
     temperature: PositiveFloat = Field(0.07, description="of the cosine variant; A.5")
+    symmetric: bool = Field(False, description="cosine variant from anchors to positives and back; ours")
     mix: dict[PositiveKind, Fraction] = Field(
         default_factory=lambda: dict(POSITIVES),
         description="what a positive is, and how often; 4.2",
     )
     same_input: bool = Field(False, description="anchor and positive are the same text, as SimCSE; section 7")
-    anchors: Literal["summary", "sentence"] = Field(
-        "summary", description="sentence: a control without a language model; ours"
+    anchors: Literal["summary", "sentence", "both"] = Field(
+        "summary", description="sentence: a control without a language model; both: sentences among summaries; ours"
     )
     summaries_per_paper: PositiveInt | None = Field(None, description="use only the first few; none: all; ours")
     papers: PositiveInt | Share | None = Field(

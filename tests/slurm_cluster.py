@@ -105,7 +105,8 @@ def _munge(folder: Path) -> None:
 def _wait_for_nodes(folder: Path, seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        said = subprocess.run(["sinfo", "-h", "-t", "idle", "-o", "%D"], capture_output=True, text=True, check=False)
+        command = ["sinfo", "-h", "-t", "idle", "-o", "%D"]
+        said = subprocess.run(command, capture_output=True, text=True, check=False)
         if said.stdout.strip() == str(len(NODES)):
             return
         time.sleep(0.5)

@@ -58,7 +58,7 @@ def test_the_examples_run(tmp_path, monkeypatch):
     shown = [block for block in blocks(DOCS / "extending.md") if block.language == "python"]
     assert len(shown) == 4
     for block in shown:
-        exec(compile("\n" * (block.line - 1) + block.text, str(block.page), "exec"), names)
+        exec(compile("\n" * (block.line - 1) + block.text, str(block.page), "exec"), names)  # noqa: S102
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "tutorial.md"], ids=lambda page: page.stem)
@@ -67,7 +67,7 @@ def test_a_run_s_model_is_used_as_shown(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     (shown,) = (block for block in blocks(page) if block.language == "python")
-    exec(compile(shown.text, str(page), "exec"), names)
+    exec(compile(shown.text, str(page), "exec"), names)  # noqa: S102
     assert names["vectors"].shape[0] == 1
 
 

@@ -1,5 +1,6 @@
 """Figures: data arrive in the picture, no text overlaps or leaves the page, files are reproducible."""
 
+import io
 import warnings
 from collections.abc import Callable
 from itertools import combinations
@@ -407,3 +408,12 @@ def test_precision_is_the_mean_of_each_prompt() -> None:
     frame = pd.DataFrame({"prompt": ["a", "a", "b"], "precision_1": [0.2, 0.6, 1.0], "precision_2": [0.1, np.nan, 0.5]})
     drawn = [line.get_ydata().tolist() for line in figures.summary_precision(frame).axes[0].lines]
     assert drawn == [pytest.approx([0.4, 0.1]), pytest.approx([1.0, 0.5])]
+
+
+def test_a_name_s_dollars_start_no_formula() -> None:
+    wrong = r"$\frac$ and $x^{2"
+    figure = figures.field_confusion(pd.DataFrame([[0.7, 0.3], [0.1, 0.9]], [wrong, "b"], [wrong, "b"]))
+    assert sum(text.get_text() == wrong for text in figure.findobj(Text)) >= 2
+    figure.savefig(io.BytesIO())
+    logarithmic = figures.score_against_size(sizes(), {t: t for t in TASKS}, TASKS[:1]).axes[0]
+    assert any(label.get_parse_math() and "10" in label.get_text() for label in logarithmic.get_xticklabels())

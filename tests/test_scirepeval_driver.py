@@ -167,7 +167,7 @@ def test_s2and_embedding_files(tmp_path):
     written = write_embeddings(tmp_path, encode, "[SEP]", "semcse")
     assert [path.name for path in written] == [f"{name}_semcse.pkl" for name in DATASETS]
     assert encode.texts[:2] == ["T", "U [SEP] v"]
-    vectors, ids = pickle.loads(written[0].read_bytes())
+    vectors, ids = pickle.loads(written[0].read_bytes())  # noqa: S301
     assert vectors.shape == (2, 4)
     assert vectors.dtype == np.float32
     assert ids.tolist() == ["7", "8"]

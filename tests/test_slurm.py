@@ -68,7 +68,8 @@ def test_a_sweep_on_slurm_gives_the_results_of_this_machine(tmp_path, completed)
     assert len(lines) == 7, "sampling, summaries, two trainings, two benchmarks, and notebook 08"
     assert all("JobState=COMPLETED" in line for line in lines)
     assert {line.split("NodeList=")[1].split()[0] for line in lines} == set(NODES)
-    queue = subprocess.run(["squeue", "-h", "-t", "all", "-o", "%k"], capture_output=True, text=True, check=True)
+    command = ["squeue", "-h", "-t", "all", "-o", "%k"]
+    queue = subprocess.run(command, capture_output=True, text=True, check=True)
     rules = [comment.split("_wildcards_")[0] for comment in queue.stdout.split()]
     assert sorted(rules) == sorted(
         f"rule_{name}"

@@ -149,7 +149,7 @@ def test_killed_at_random_ends_in_the_same_weights(processes: Processes, tmp_pat
     process = processes.Process(target=run_alone, args=(whole,))
     process.start()
     process.join()
-    dice, kills = random.Random(0), 0
+    dice, kills = random.Random(0), 0  # noqa: S311
     for _ in range(20 * wanted):
         process = processes.Process(target=run_alone, args=(broken,))
         process.start()

@@ -13,6 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from semcse.files import atomic_path
 
@@ -87,6 +88,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with mpl.rc_context(RC):
             figure = draw(*args, **kwargs)
+            _without_formulas(figure)
             for axes in figure.axes:
                 # Said once more here, since how many ticks fit is otherwise judged by the reader's own
                 # settings.
@@ -96,6 +98,18 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
             return figure
 
     return wrapper
+
+
+def _without_formulas(figure: Figure) -> None:
+    """Let every text stand as it is: a `$` in a field's or model's name starts no formula, which may be a wrong one.
+
+    The powers of ten beside a logarithmic axis are formulas, and of its own.
+    """
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) if axis.get_scale() == "log"):
+        for label in axis.get_ticklabels():
+            label.set_parse_math(True)
 
 
 def new_figure(width: float, height: float) -> StudyFigure:

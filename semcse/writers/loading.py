@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from transformers import (
@@ -36,6 +37,11 @@ def load_model(
     try:
         network = _network(model, dtype, trust_remote_code)
         tokenizer = tokenizer or _tokenizer(model, trust_remote_code)
+    except UnpicklingError:
+        raise DataError(
+            f"{model}: its weights are a pickle that holds more than tensors; it could run code and is not loaded. "
+            "Point the summaries' model parameter to a copy with model.safetensors."
+        ) from None
     except (OSError, ValueError) as error:
         raise DataError(
             f"{model}: no causal language model to be had under this name or in this folder ({str(error)[:300]}). "

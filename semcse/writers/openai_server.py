@@ -12,6 +12,7 @@ from semcse.sentences import first_sentence
 from semcse.writers.base import SAMPLED, Continuation, Decoding, ModelWriter, Request
 
 KEY_VARIABLE = "OPENAI_API_KEY"
+NO_KEY = "none"
 
 
 class OpenAIWriter(ModelWriter):
@@ -43,7 +44,7 @@ class OpenAIWriter(ModelWriter):
         super().__init__(model, decoding)
         self.base_url = base_url
         self.concurrency = concurrency
-        key = os.environ.get(KEY_VARIABLE) or "none"
+        key = os.environ.get(KEY_VARIABLE) or NO_KEY
         self.client = OpenAI(base_url=base_url, api_key=key, max_retries=retries, timeout=timeout)
 
     def continuations(self, requests: Sequence[Request]) -> list[Continuation]:
@@ -88,7 +89,7 @@ class OpenAIWriter(ModelWriter):
                 response = self.client.completions.create(prompt=text, **options)
                 texts = [(choice.text, choice.finish_reason) for choice in response.choices]
         except (APIStatusError, APIConnectionError) as error:
-            raise DataError(self._explain(error)) from error
+            raise DataError(self._explain(error)) from None  # openai's error has the whole answer
         if not texts:
             raise DataError(
                 f"{self.base_url}: asked for {n} continuations, got none. Is this an OpenAI-compatible server?"
@@ -102,18 +103,19 @@ class OpenAIWriter(ModelWriter):
 
     def _explain(self, error: APIStatusError | APIConnectionError) -> str:
         if isinstance(error, NotFoundError):
-            return (
-                f"{self.base_url}: no model {self.model!r} there ({error.response.text:.200}). It has {self._models()}."
-            )
+            return f"{self.base_url}: no model {self.model!r} there ({self._said(error)}). It has {self._models()}."
         if isinstance(error, APIStatusError):
             hint = f" Can it load {self.model!r}? It lists {self._models()}." if error.status_code >= 500 else ""
-            return (
-                f"{self.base_url}: request refused with status {error.status_code} ({error.response.text:.200}).{hint}"
-            )
+            return f"{self.base_url}: request refused with status {error.status_code} ({self._said(error)}).{hint}"
         return (
             f"{self.base_url}: no answer after {self.client.max_retries} retries ({error.message}). "
             "Is the server up? Start it and run again; the job continues."
         )
+
+    def _said(self, error: APIStatusError) -> str:
+        """The beginning of the server's answer, without the key that it may repeat."""
+        key, answer = self.client.api_key, error.response.text
+        return (answer if key == NO_KEY else answer.replace(key, "[key]"))[:200]
 
     def _models(self) -> str:
         try:

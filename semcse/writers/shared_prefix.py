@@ -66,7 +66,7 @@ def generate(
             new, logits = _take_off(model, joining)
             _advance(new, logits, choose, ended, written, max_new_tokens)
             flight = new if flight is None else _merge(flight, new)
-        assert flight is not None
+        assert flight is not None  # noqa: S101, for mypy: where nothing flies, one paper always joins
         flight = _without_finished(flight)
         if flight is not None:
             _advance(flight, _step(model, flight), choose, ended, written, max_new_tokens)
