@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -37,7 +38,7 @@ def run(
         study = load(spec, override or [])
         engine = Engine(profile, cores)
         execute_study(study, only=[n for n in only.split(",") if n], start=start or None, engine=engine)
-    except (ParameterError, RunError) as error:
+    except (ParameterError, RunError, OSError) as error:
         raise _failure(error) from None
     typer.echo(f"{study.name} is up to date: {study.folder}")
 
@@ -222,7 +223,9 @@ def nearest_papers(
 
 
 def _failure(error: Exception) -> typer.Exit:
-    typer.secho(str(error), fg=typer.colors.RED, err=True)
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    remedy = ". Free some; then the same command goes on where this one stopped" if full else ""
+    typer.secho(f"{error}{remedy}", fg=typer.colors.RED, err=True)
     return typer.Exit(1)
 
 

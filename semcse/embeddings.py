@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from semcse.arrays import write_array
 from semcse.files import atomic_path, write_atomic
 
 Embeddings = npt.NDArray[np.float32]
@@ -117,7 +118,7 @@ def _write(path: Path, vectors: Embeddings, keys: list[str]) -> Embeddings:
     """Save vectors, then the description that makes them valid; return them memory-mapped."""
     path.with_suffix(".json").unlink(missing_ok=True)
     with atomic_path(path) as temporary:
-        np.save(temporary, vectors, allow_pickle=False)
+        write_array(temporary, vectors)
         checksum = _file_digest(temporary)
     write_atomic(path.with_suffix(".json"), json.dumps({"sha256": checksum, "texts": keys}))
     mapped: Embeddings = np.load(path, mmap_mode="r", allow_pickle=False)

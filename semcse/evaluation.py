@@ -8,9 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from semcse import benchmark
+from semcse.arrays import write_array
 from semcse.embeddings import cached
 from semcse.encoder import Encoder
 from semcse.files import atomic_path
@@ -166,4 +165,4 @@ def _store_arrays(run: Run, encode: benchmark.Encode, model: Embedder, splits: S
     }
     for name, texts in arrays.items():
         with atomic_path(array_path(run, model.name, name)) as temporary:
-            np.save(temporary, encode(texts), allow_pickle=False)
+            write_array(temporary, encode(texts))

@@ -12,7 +12,7 @@ from typing import Any
 
 from semcse.files import write_atomic
 from semcse.params import Study, load
-from semcse.run import Engine, JobFailed, RunError, drive, failure, noted, prepare
+from semcse.run import Engine, JobFailed, RunError, drive, failure, locked, noted, prepare
 
 REFERENCE = "full"
 """The member without an ablation, against which the others are held."""
@@ -113,14 +113,15 @@ def execute_sweep(sweep: Sweep, engine: Engine | None = None) -> list[dict[str, 
     be finished.
     """
     engine = engine or Engine()
-    for study in (*sweep.lenders, *(member.study for member in sweep.members)):
-        prepare(study)
-    embeddings = sweep.folder / "shared" / "embeddings"
-    embeddings.mkdir(parents=True, exist_ok=True)
-    for member in sweep.members:
-        link(member.study.folder / "embeddings" / "cache", embeddings)
-    with noted(sweep.folder):
-        return _drive_members(sweep, engine)
+    with locked(sweep.folder):
+        for study in (*sweep.lenders, *(member.study for member in sweep.members)):
+            prepare(study)
+        embeddings = sweep.folder / "shared" / "embeddings"
+        embeddings.mkdir(parents=True, exist_ok=True)
+        for member in sweep.members:
+            link(member.study.folder / "embeddings" / "cache", embeddings)
+        with noted(sweep.folder):
+            return _drive_members(sweep, engine)
 
 
 def _drive_members(sweep: Sweep, engine: Engine) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from semcse import __version__
+from semcse.arrays import write_array
 from semcse.files import atomic_path, write_atomic
 from semcse.scirepeval.evaluate import Protocol, TaskResult, announce, evaluate_task
 from semcse.scirepeval.official import MODE_KEY, write_result
@@ -138,7 +139,7 @@ class Embedder:
         if not path.exists():
             vectors = _encode_all(encode, texts, name)
             with atomic_path(path) as temporary:
-                np.save(temporary, vectors, allow_pickle=False)
+                write_array(temporary, vectors)
         return np.asarray(np.load(path, allow_pickle=False))
 
 

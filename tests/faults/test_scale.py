@@ -1,6 +1,6 @@
 """A corpus of ten million papers through `semcse embed`'s reading and writing: the memory it takes.
 
-    SEMCSE_FAULTS=all ROWS=10000000 python -m pytest tests/faults/test_scale.py -s
+SEMCSE_FAULTS=all ROWS=10000000 python -m pytest tests/faults/test_scale.py -s
 """
 
 import os
