@@ -1,13 +1,13 @@
 # make demo   the whole study in minutes, into runs/demo     make test   the tests
 # make lab    the notebooks in JupyterLab                     make figures RUN=runs/demo   draw again, no model runs
-# make docs   the pages of docs/ as a site in site/
+# make docs   the pages of docs/ as a site in site/           make audit   known vulnerabilities of the pinned packages
 PYTHON ?= python3.11
 VENV ?= .venv
 RUN ?= runs/demo
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup demo test lab lint figures readme-figures docs lock clean
+.PHONY: setup demo test lab lint audit figures readme-figures docs lock clean
 
 setup: $(INSTALLED)
 
@@ -26,14 +26,20 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
 
+# The address is that of the first notebook, the root the repository, so that runs and examples can be opened too.
+lab: export PYTHONWARNINGS = ignore:IProgress not found
 lab: setup
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/01_data_sampling.ipynb
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/nbstripout --verify notebooks/*.ipynb examples/*.ipynb
 	$(BIN)/mypy
+
+# Known vulnerabilities of the pinned packages. AUDIT=--if-reachable: no error where the service does not answer.
+audit: setup
+	$(BIN)/python .ci/audit.py $(AUDIT)
 
 figures: setup
 	$(BIN)/semcse figures $(RUN)
