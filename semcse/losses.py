@@ -82,12 +82,14 @@ class InfoNCELoss:
 
     Args:
         temperature: divides the similarities before the softmax.
+        symmetric: the mean of that and of each positive's cross entropy over the batch's anchors.
     """
 
-    def __init__(self, temperature: float = 0.07) -> None:
+    def __init__(self, temperature: float = 0.07, symmetric: bool = False) -> None:
         if not (math.isfinite(temperature) and temperature > 0):
             raise ValueError(f"temperature must be a finite number above 0, got {temperature!r}")
         self.temperature = temperature
+        self.symmetric = symmetric
 
     def __call__(self, anchors: Tensor, positives: Tensor) -> Tensor:
         """The scalar loss of anchors (B, D) and positives (B, D), in the dtype of the anchors or float32."""
@@ -95,13 +97,18 @@ class InfoNCELoss:
         with torch.autocast(anchors.device.type, enabled=False):
             anchors, positives = _unit(widen(anchors)), _unit(widen(positives))
             counts = distributed.row_counts(len(anchors), anchors.device)
-            similarities = anchors @ distributed.gather_rows(positives, counts).T / self.temperature
-            own = own_columns(counts, anchors.device)
-            total = functional.cross_entropy(similarities, own, reduction="sum")
+            total = self._cross_entropy(anchors, positives, counts)
+            if self.symmetric:
+                total = (total + self._cross_entropy(positives, anchors, counts)) / 2
             return distributed.mean_over_ranks(total * len(counts) / sum(counts))
 
+    def _cross_entropy(self, queries: Tensor, candidates: Tensor, counts: list[int]) -> Tensor:
+        """Summed over these queries, among the candidates of all ranks."""
+        similarities = queries @ distributed.gather_rows(candidates, counts).T / self.temperature
+        return functional.cross_entropy(similarities, own_columns(counts, queries.device), reduction="sum")
+
     def __repr__(self) -> str:
-        return f"InfoNCELoss(temperature={self.temperature})"
+        return f"InfoNCELoss(temperature={self.temperature}, symmetric={self.symmetric})"
 
 
 def own_columns(counts: list[int], device: torch.device) -> Tensor:

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from semcse.papers import paper_text
 from semcse.sentences import split_sentences
 
-KINDS = ("summary", "title", "sentence")
+KINDS = ("summary", "title", "sentence", "paper")
+WANTED = {"summary": "summary", "sentence": "sentence", "both": "summary or sentence"}
 MIX = {"summary": 0.5, "title": 0.15, "sentence": 0.35}
 Indices = NDArray[np.int64]
 Record = Mapping[str, Any]
@@ -35,9 +37,10 @@ class PairSampler:
     and the texts drawn depend on (seed, epoch) alone, so ranks agree without talking to each other: rank r of w takes
     the r-th part of each batch of `batch_size * world_size` pairs.
 
-    The anchor is one of the paper's summaries; the positive another summary, the title or a sentence of the abstract,
-    in the proportions of `mix`. Should a title or sentence read exactly as the anchor, the pair is drawn again
-    among the paper's other texts of these kinds. Under `same_input` the positive is the anchor itself.
+    The anchor is one of the paper's summaries; the positive another summary, the title, a sentence of the abstract, or
+    the paper (title, separator, abstract), in the proportions of `mix`. Should a positive read exactly as the anchor,
+    the pair is drawn again among the paper's other texts of these kinds. Under `same_input` the positive is the anchor
+    itself.
 
     Args:
         records: mappings with corpus_id, title, abstract, summaries (a list of strings).
@@ -45,8 +48,9 @@ class PairSampler:
         batch_size: pairs in a batch, on each rank.
         seed: of all draws.
         same_input: anchor and positive are the same text (Table 3).
-        anchors: "summary", or "sentence" for sentences of the abstract in place of all summaries: a control
-            that needs no language model.
+        anchors: "summary"; "sentence" for sentences of the abstract in place of all summaries, a control that needs no
+            language model; "both" for sentences among the summaries.
+        separator: what stands between title and abstract of a paper; the tokenizer's, as in the benchmark.
         rank, world_size: the share of this process.
     """
 
@@ -59,13 +63,14 @@ class PairSampler:
         same_input: bool = False,
         *,
         anchors: str = "summary",
+        separator: str = "",
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         _check_mix(mix)
         _check_sizes(len(records), batch_size, rank, world_size)
-        if anchors not in ("summary", "sentence"):
-            raise ValueError(f"anchors must be 'summary' or 'sentence', got {anchors!r}")
+        if anchors not in WANTED:
+            raise ValueError(f"anchors must be one of {', '.join(WANTED)}, got {anchors!r}")
         self.batch_size = batch_size
         self.seed = seed
         self.same_input = same_input
@@ -75,7 +80,7 @@ class PairSampler:
         self.ids: list[Hashable] = [record["corpus_id"] for record in records]
         _check_unique(self.ids)
         self._weights = np.array([mix.get(kind, 0.0) for kind in KINDS])
-        self.texts, self._spans = _text_table(records, anchors)
+        self.texts, self._spans = _text_table(records, anchors, separator)
         self._check_papers(anchors)
         self._resume = 0
         self._position = 0
@@ -110,7 +115,8 @@ class PairSampler:
         anchors = self._spans["summary"].pick(papers, shares[0])
         if self.same_input:
             return papers, anchors, anchors
-        kinds = np.searchsorted(np.cumsum(self._weights)[:-1], shares[1], side="right")
+        edges = np.cumsum(self._weights)[: np.flatnonzero(self._weights)[-1]]
+        kinds = np.searchsorted(edges, shares[1], side="right")
         positives = self._other_summary(papers, anchors, shares[2])
         for number, kind in enumerate(KINDS[1:], start=1):
             chosen = np.flatnonzero(kinds == number)
@@ -183,29 +189,32 @@ class PairSampler:
         for paper, corpus_id in enumerate(self.ids):
             own = len(self._rows(paper, "summary"))
             if own == 0:
-                raise ValueError(f"paper {corpus_id!r} has no {anchors} to be an anchor; leave it out")
+                raise ValueError(f"paper {corpus_id!r} has no {WANTED[anchors]} to be an anchor; leave it out")
             for kind in kinds:
                 if not self._can_give(paper, kind):
                     raise ValueError(
-                        f"paper {corpus_id!r} has {own} distinct {anchors}{'' if own == 1 else 's'} and "
+                        f"paper {corpus_id!r} has {own} distinct {WANTED[anchors]}{'' if own == 1 else 's'} and "
                         f"no {kind} that differs from its anchor; leave the paper out or set mix[{kind!r}] to 0"
                     )
 
 
-def _text_table(records: Sequence[Record], anchors: str) -> tuple[list[str], dict[str, Spans]]:
+def _text_table(records: Sequence[Record], anchors: str, separator: str) -> tuple[list[str], dict[str, Spans]]:
     """All texts one after the other, and which rows of them are whose; texts of one paper and kind are distinct."""
     texts: list[str] = []
     rows: dict[str, list[tuple[int, int]]] = {kind: [] for kind in KINDS}
     for record in records:
-        sentences = _distinct(split_sentences(record["abstract"]))
+        sentences = split_sentences(record["abstract"])
+        summaries = [] if anchors == "sentence" else record.get("summaries") or []
         own = {
-            "summary": sentences if anchors == "sentence" else _distinct(record.get("summaries") or []),
-            "title": _distinct([record["title"]]),
+            "summary": summaries if anchors == "summary" else [*summaries, *sentences],
+            "title": [record["title"]],
             "sentence": sentences,
+            "paper": [paper_text(record, separator)],
         }
         for kind, items in own.items():
-            rows[kind].append((len(texts), len(items)))
-            texts.extend(items)
+            distinct = _distinct(items)
+            rows[kind].append((len(texts), len(distinct)))
+            texts.extend(distinct)
     spans = {kind: Spans(*np.array(pairs, dtype=np.int64).T) for kind, pairs in rows.items()}
     return texts, spans
 

@@ -58,7 +58,7 @@ def train(study: Study, records: Sequence[Record], validation: Sequence[Record])
     identity = _identity(study, encoder, chosen, validation)
     if _is_done(study, checkpoints, identity):
         return study.folder / "model"
-    sampler = _sampler(study, chosen)
+    sampler = _sampler(study, chosen, encoder.separator)
     if distributed.rank() == 0:
         checkpoints.claim(identity)
     _barrier()
@@ -88,7 +88,7 @@ def select_records(records: Sequence[Record], settings: Training, seed: int) -> 
 def objective(settings: Training) -> Objective:
     """The loss that a Training section asks for."""
     if settings.loss == "infonce":
-        return InfoNCELoss(settings.temperature)
+        return InfoNCELoss(settings.temperature, settings.symmetric)
     return TripletLoss(settings.margin, settings.l2, settings.metric, settings.l2_squared)
 
 
@@ -102,7 +102,7 @@ def _base_encoder(settings: Training) -> Encoder:
     return Encoder.load(base, settings.pooling, EXPORTED_LENGTH, inner_precision(settings.precision), normalize=False)
 
 
-def _sampler(study: Study, records: Sequence[Record]) -> PairSampler:
+def _sampler(study: Study, records: Sequence[Record], separator: str) -> PairSampler:
     settings = study.training
     return PairSampler(
         records,
@@ -111,6 +111,7 @@ def _sampler(study: Study, records: Sequence[Record]) -> PairSampler:
         study.seed,
         settings.same_input,
         anchors=settings.anchors,
+        separator=separator,
         rank=distributed.rank(),
         world_size=distributed.world_size(),
     )

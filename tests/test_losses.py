@@ -71,15 +71,21 @@ def differences(one: Loss, other: Loss, anchors: Tensor, positives: Tensor) -> l
     return [float((a - b).abs().max()) for a, b in pairs]
 
 
+def symmetric_twin(anchors: Tensor, positives: Tensor) -> Tensor:
+    """Both directions written out."""
+    return (infonce_twin(anchors, positives) + infonce_twin(positives, anchors)) / 2
+
+
 LOSSES = [
     (TripletLoss(), triplet_twin),
     (TripletLoss(metric="cosine"), lambda a, p: triplet_twin(a, p, "cosine")),
     (InfoNCELoss(), infonce_twin),
+    (InfoNCELoss(symmetric=True), symmetric_twin),
 ]
 
 
 @pytest.mark.parametrize("batch", [2, 3, 33])
-@pytest.mark.parametrize(("loss", "twin"), LOSSES, ids=["euclidean", "cosine", "infonce"])
+@pytest.mark.parametrize(("loss", "twin"), LOSSES, ids=["euclidean", "cosine", "infonce", "symmetric"])
 @pytest.mark.parametrize("spread", [0.2, 1.0, 30.0])
 def test_value_and_gradients_equal_the_loop(loss: Loss, twin: Loss, batch: int, spread: float) -> None:
     assert max(differences(loss, twin, *pair(batch, spread=spread))) < 1e-6
@@ -90,6 +96,7 @@ def test_the_comparison_can_fail() -> None:
     assert max(differences(TripletLoss(), with_own, *pair(33))) > 1e-3
     assert max(differences(TripletLoss(margin=1.01), triplet_twin, *pair(33))) > 1e-3
     assert max(differences(InfoNCELoss(0.08), infonce_twin, *pair(33))) > 1e-3
+    assert max(differences(InfoNCELoss(), symmetric_twin, *pair(33))) > 1e-3
 
 
 @pytest.mark.parametrize("batch", [2, 33])

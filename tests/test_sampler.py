@@ -126,6 +126,31 @@ def test_crops_need_no_summaries() -> None:
     assert Counter(p.startswith("Title") for _, p, _ in pairs)[True] == pytest.approx(0.15 * len(pairs), rel=0.25)
 
 
+def test_a_positive_may_be_the_paper() -> None:
+    records = papers(320)
+    pairs = pairs_of(PairSampler(records, mix={"summary": 0.6, "paper": 0.4}, separator="[SEP]"), 10)
+    whole = {record["corpus_id"]: f"{record['title']} [SEP] {record['abstract']}" for record in records}
+    found = Counter("paper" if positive == whole[k] else kind_of(records[k], positive) for _, positive, k in pairs)  # type: ignore[index]
+    assert set(found) == {"paper", "summary"}
+    assert chisquare([found["paper"], found["summary"]], [0.4 * len(pairs), 0.6 * len(pairs)]).pvalue > 0.001
+    assert all(anchor.startswith("summary") for anchor, _, _ in pairs)
+
+
+def test_anchors_may_be_summaries_and_sentences() -> None:
+    pairs = pairs_of(PairSampler(papers(320), mix={"summary": 1.0}, anchors="both"), 10)
+    assert all(anchor != positive for anchor, positive, _ in pairs)
+    for side in (0, 1):
+        sentences = sum(pair[side].startswith("Sentence") for pair in pairs)  # 4 of a paper's 9 texts
+        assert chisquare([sentences, len(pairs) - sentences], [4 / 9 * len(pairs), 5 / 9 * len(pairs)]).pvalue > 0.001
+
+
+@pytest.mark.parametrize("weights", [{"summary": 0.5, "title": 0.15, "sentence": 0.35}, {"title": 1.0}])
+def test_a_kind_without_weight_never_comes(weights: dict[str, float]) -> None:
+    records = papers(640)
+    kinds = {kind_of(records[k], positive) for _, positive, k in pairs_of(PairSampler(records, mix=weights), 30)}  # type: ignore[index]
+    assert kinds == set(weights)
+
+
 @pytest.mark.parametrize("count", [64, 65, 67, 100])
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_ranks_share_an_epoch_without_overlap_or_omission(count: int, ranks: int) -> None:
@@ -179,6 +204,11 @@ def test_a_state_of_other_pairs_is_refused() -> None:
         ([paper(7, summaries=[]), paper(8)], {"batch_size": 2, "same_input": True}, "paper 7 has no summary"),
         ([paper(7, abstract=""), paper(8)], {"batch_size": 2}, "paper 7 .* no sentence"),
         ([paper(7, abstract="One."), paper(8)], {"batch_size": 2, "anchors": "sentence"}, "paper 7 .* sentence"),
+        (
+            [paper(7, summaries=[], abstract=""), paper(8)],
+            {"batch_size": 2, "anchors": "both"},
+            "no summary or sentence",
+        ),
         ([paper(7), paper(7)], {"batch_size": 2}, "7 occurs twice"),
     ],
 )
