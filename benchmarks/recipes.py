@@ -1,10 +1,13 @@
 """Training recipes over several seeds on the papers of a run: what the ablations of Table 3 do to the benchmark.
 
-    python benchmarks/recipes.py runs/abstracts [--seeds 0 1 2] [--steps 120] [--papers 1000] [--share 0/2]
+    python benchmarks/recipes.py runs/abstracts [--recipes full crops] [--losses cosine] [--seeds 0 1 2] [--steps 120]
+        [--papers 1000] [--share 0/2]
 
+A recipe is "full", the run's own, or the name of a file in params/ or params/ablations/ whose differences it takes.
 Every member (recipe, loss, seed) starts from the run's base and trains for the same number of steps on the run's
 training papers; the best of four checkpoints by the validation scores of A.3 is measured. Members that are done are
-skipped; `--share i/n` takes every n-th member, for several processes at once. The table is printed at the end.
+skipped; `--share i/n` takes every n-th member, for several processes at once. Printed at the end: mean and standard
+deviation over seeds with the tokens trained on, and 95 % intervals of the mean by Student's t.
 """
 
 import argparse
@@ -16,28 +19,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 
 from semcse import benchmark
 from semcse.files import write_atomic
 from semcse.models import Embedder, open_model
-from semcse.params import Study, read
+from semcse.params import Study, load, read
+from semcse.performance import LOWER_IS_BETTER, performance
 from semcse.schema import Training
 from semcse.splits import Splits, load_splits
 from semcse.stored import stored_queries, stored_summaries
 from semcse.summaries import training_records
-from semcse.training import metric_of, train
+from semcse.training import metric_of, train, training_log
 
-RECIPES = {
-    "full": {},
-    "just summaries": {"mix": {"summary": 1.0}},
-    "same input": {"same_input": True},
-    "crops": {"anchors": "sentence", "mix": {"sentence": 1.0}},
-}
+RECIPES = ("full", "just-summaries", "same-input", "crops")
 LOSSES = {
     "cosine": {"loss": "infonce", "learning_rate": 1e-4},
     "triplet": {"loss": "triplet", "learning_rate": 3e-5},
 }
 TASKS = ["title-abstract", "segments", "query", "clustering"]
+SHOWN = [*TASKS, "perf"]
 
 
 class OnceEncoded:
@@ -72,12 +73,22 @@ def scores(model: Embedder, splits: Splits, queries: dict[Any, str], papers: int
     return dict(zip(TASKS, map(float, results), strict=True))
 
 
-def members(base: Training, seeds: Sequence[int], steps: int) -> Iterator[tuple[str, str, int, Training]]:
-    """Recipe, loss, seed and settings."""
-    for seed, recipe, loss in itertools.product(seeds, RECIPES, LOSSES):
-        changes = {"max_steps": steps, "evaluate_every": steps // 4, "checkpoint_every": steps, "warmup_steps": 20}
-        settings = base.model_dump() | changes | LOSSES[loss] | RECIPES[recipe]
-        yield recipe, loss, seed, Training.model_validate(settings)
+def members(run: Path, options: argparse.Namespace) -> Iterator[tuple[str, Study]]:
+    """Name and study of each member."""
+    own = read(run).training
+    steps = {"max_steps": options.steps, "evaluate_every": options.steps // 4, "checkpoint_every": options.steps}
+    common = own.model_dump() | steps | {"warmup_steps": 20, "base": str(base_folder(run))}
+    for seed, recipe, loss in itertools.product(options.seeds, options.recipes, options.losses):
+        changes = {} if recipe == "full" else differences(own, load(f"{run / 'params.yaml'}+{recipe}").training)
+        settings = Training.model_validate(common | LOSSES[loss] | changes)
+        name = f"{recipe}--{loss}--{seed}"
+        yield name, Study(folder=options.out / name, seed=seed, training=settings)
+
+
+def differences(own: Training, other: Training) -> dict[str, Any]:
+    """The settings of `other` that `own` has otherwise."""
+    before = own.model_dump()
+    return {key: value for key, value in other.model_dump().items() if value != before[key]}
 
 
 def run_member(study: Study, data: tuple[Any, ...], papers: int) -> None:
@@ -87,67 +98,109 @@ def run_member(study: Study, data: tuple[Any, ...], papers: int) -> None:
         return
     folder = train(study, records, validation)
     model = open_model(str(folder), precision="bfloat16", metric=metric_of(study.training))
-    write_atomic(study.folder / "scores.json", json.dumps(scores(model, splits, queries, papers)))
+    found = scores(model, splits, queries, papers) | {"tokens": tokens_of(study)}
+    write_atomic(study.folder / "scores.json", json.dumps(found))
     for weights in (*study.folder.glob("checkpoints/**/*.safetensors"), *study.folder.glob("checkpoints/**/*.pt")):
         weights.unlink()
 
 
-def base_scores(out: Path, base: str, data: tuple[Any, ...], papers: int) -> None:
+def tokens_of(study: Study) -> float:
+    """Tokens that a member has been trained on, in thousands, from the speeds in its log."""
+    log = training_log(study.folder).dropna(subset="loss")
+    of_a_pair = log["tokens_per_second"] / log["pairs_per_second"]
+    return float(of_a_pair.sum() * study.training.batch_size / 1000)
+
+
+def base_scores(out: Path, base: str, pooling: str, data: tuple[Any, ...], papers: int) -> None:
     """The untrained base under both metrics."""
     for loss, metric in (("cosine", "cosine"), ("triplet", "euclidean")):
-        path = out / f"base--{loss}.json"
+        path = base_path(out, pooling, loss)
         if not path.is_file():
-            model = open_model(base, pooling="cls", precision="bfloat16", metric=metric)
+            model = open_model(base, pooling=pooling, precision="bfloat16", metric=metric)
             write_atomic(path, json.dumps(scores(model, data[2], data[3], papers)))
 
 
-def table(out: Path, seeds: Sequence[int]) -> pd.DataFrame:
+def base_path(out: Path, pooling: str, loss: str) -> Path:
+    """Where the scores of the untrained base are."""
+    return out / (f"base--{loss}.json" if pooling == "cls" else f"base-{pooling}--{loss}.json")
+
+
+def found(options: argparse.Namespace, poolings: Sequence[str]) -> pd.DataFrame:
+    """All scores: loss, recipe, seed, the tasks, tokens, and Perf. among the recipes of this table."""
+    rows = []
+    for loss in options.losses:
+        for pooling in poolings:
+            path = base_path(options.out, pooling, loss)
+            rows.append({"loss": loss, "recipe": f"base, {pooling}"} | json.loads(path.read_text()))
+        for recipe, seed in itertools.product(options.recipes, options.seeds):
+            path = options.out / f"{recipe}--{loss}--{seed}" / "scores.json"
+            if path.is_file():
+                rows.append({"loss": loss, "recipe": recipe, "seed": seed} | json.loads(path.read_text()))
+    frame = pd.DataFrame(rows)
+    of_tasks = frame.rename(columns=dict(zip(TASKS, LOWER_IS_BETTER, strict=True)))
+    means = of_tasks.groupby(["loss", "recipe"])[list(LOWER_IS_BETTER)].mean()
+    return frame.assign(perf=performance(of_tasks, means))
+
+
+def table(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean and standard deviation over seeds, one row a loss and recipe."""
-    rows = {}
-    for loss in LOSSES:
-        rows[loss, "base"] = [json.loads((out / f"base--{loss}.json").read_text())]
-        for recipe in RECIPES:
-            paths = [out / f"{recipe}--{loss}--{seed}".replace(" ", "-") / "scores.json" for seed in seeds]
-            rows[loss, recipe] = [json.loads(path.read_text()) for path in paths if path.is_file()]
+    groups = frame.groupby(["loss", "recipe"], sort=False)
+    mean, spread = groups[SHOWN].mean(), groups[SHOWN].std(ddof=1)
+    shown = {
+        task: [f"{m:.3f}" + (f" ± {s:.3f}" if s == s else "") for m, s in zip(mean[task], spread[task], strict=True)]
+        for task in SHOWN
+    }
+    numbers = {"seeds": groups.size(), "tokens (k)": groups["tokens"].mean().round()} if "tokens" in frame else {}
+    return pd.DataFrame(shown | numbers, index=mean.index)
+
+
+def intervals(frame: pd.DataFrame) -> pd.DataFrame:
+    """95 % intervals of the mean over seeds, where there are several."""
     shown = {}
-    for key, found in rows.items():
-        frame = pd.DataFrame(found, columns=TASKS)
-        spread = frame.std(ddof=1).fillna(0)
-        shown[key] = {task: f"{frame[task].mean():.3f} ± {spread[task]:.3f}" for task in TASKS} | {"seeds": len(found)}
+    for key, group in frame.groupby(["loss", "recipe"], sort=False):
+        if len(group) > 1:
+            reach = student.ppf(0.975, len(group) - 1) * group[SHOWN].sem()
+            low, high = group[SHOWN].mean() - reach, group[SHOWN].mean() + reach
+            shown[key] = {task: f"{low[task]:.3f} to {high[task]:.3f}" for task in SHOWN}
     return pd.DataFrame(shown).T
 
 
-def main() -> None:
-    """Run the members of this share and print the table."""
+def parsed() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="a run whose notebooks 01 and 02 are done")
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES))
+    parser.add_argument("--losses", nargs="+", choices=list(LOSSES), default=list(LOSSES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--papers", type=int, default=1000, help="of the benchmark")
     parser.add_argument("--share", default="0/1", help="i/n: every n-th member from i on")
     parser.add_argument("--out", type=Path, help="default: RUN/recipes")
     options = parser.parse_args()
-    out = options.out or options.run / "recipes"
-    share, shares = map(int, options.share.split("/"))
-    splits, queries, summaries = (
-        load_splits(options.run / "papers"),
-        stored_queries(options.run),
-        stored_summaries(options.run),
-    )
+    options.out = options.out or options.run / "recipes"
+    return options
+
+
+def main() -> None:
+    """Run the members of this share and print the tables."""
+    options = parsed()
+    run, (share, shares) = options.run, map(int, options.share.split("/"))
+    splits, queries, summaries = load_splits(run / "papers"), stored_queries(run), stored_summaries(run)
     held_out = summaries["corpus_id"].isin(splits.validation["corpus_id"])
     records, _ = training_records(splits.training, summaries[~held_out])
     validation, _ = training_records(splits.validation, summaries[held_out])
     data = (records, validation, splits, queries)
-    base = Training.model_validate(read(options.run).training.model_dump() | {"base": str(base_folder(options.run))})
+    studies = list(members(run, options))
+    poolings = list(dict.fromkeys(["cls", *(study.training.pooling for _, study in studies)]))
     if share == 0:
-        base_scores(out, base.base, data, options.papers)
-    for recipe, loss, seed, settings in itertools.islice(
-        members(base, options.seeds, options.steps), share, None, shares
-    ):
-        folder = out / f"{recipe}--{loss}--{seed}".replace(" ", "-")
-        run_member(Study(folder=folder, seed=seed, training=settings), data, options.papers)
-        print(recipe, loss, seed, (folder / "scores.json").read_text(), flush=True)
-    print(table(out, options.seeds).to_markdown())
+        for pooling in poolings:
+            base_scores(options.out, str(base_folder(run)), pooling, data, options.papers)
+    for name, study in studies[share::shares]:
+        run_member(study, data, options.papers)
+        print(name, (study.folder / "scores.json").read_text(), flush=True)
+    frame = found(options, poolings)
+    for shown in (table(frame), intervals(frame)):
+        print(shown.rename_axis(["loss", "recipe"]).reset_index().to_markdown(index=False), end="\n\n")
 
 
 def base_folder(run: Path) -> Path:
