@@ -3,15 +3,18 @@
 import hashlib
 import json
 import shutil
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from semcse.files import atomic_path, write_atomic
+from semcse.readers import DataError, read_object
 
 _WHOLE = "whole.json"  # written last: a checkpoint without it is half written
 
@@ -28,22 +31,26 @@ class Checkpoints:
 
     def claim(self, identity: str) -> None:
         """Keep the whole checkpoints of this identity and remove all else."""
-        path = self.folder / "identity.json"
-        if not path.exists() or json.loads(path.read_text()) != identity:
+        if not self.belongs_to(identity):
             shutil.rmtree(self.folder, ignore_errors=True)
-            write_atomic(path, json.dumps(identity))
+            write_atomic(self.folder / "identity.json", json.dumps(identity))
         for checkpoint in self.folder.glob("checkpoint-*"):
             if not (checkpoint / _WHOLE).exists():
+                shutil.rmtree(checkpoint)
+            elif not _as_written(checkpoint):
+                warnings.warn(f"{checkpoint} is damaged; training goes on from the one before it", stacklevel=2)
                 shutil.rmtree(checkpoint)
 
     def belongs_to(self, identity: str) -> bool:
         """Whether what lies here is of the run with this identity."""
         path = self.folder / "identity.json"
-        return path.exists() and bool(json.loads(path.read_text()) == identity)
+        return path.exists() and path.read_bytes() == json.dumps(identity).encode()
 
     def mark_whole(self, step: int) -> None:
-        """Declare the checkpoint of that step complete."""
-        write_atomic(self.folder / f"checkpoint-{step}" / _WHOLE, json.dumps({"step": step}))
+        """Declare the checkpoint of that step complete, with the digests of its files."""
+        folder = self.folder / f"checkpoint-{step}"
+        files = {path.name: _file_digest(path) for path in sorted(folder.iterdir()) if path.name != _WHOLE}
+        write_atomic(folder / _WHOLE, json.dumps({"step": step, "files": files}))
 
     def last(self) -> Path | None:
         """The whole checkpoint with the highest step."""
@@ -56,8 +63,12 @@ class Checkpoints:
             save_file(weights, temporary)
 
     def load_best(self, step: int) -> dict[str, Tensor]:
-        """The weights kept for `step`."""
-        return load_file(self._best(step))
+        """The weights kept for `step`. Raises DataError where they are damaged."""
+        try:
+            return load_file(self._best(step))
+        except SafetensorError as error:
+            remedy = f"Delete {self.folder} and train again; the best weights cannot be had from anything else."
+            raise DataError(f"{self._best(step)}: damaged ({error}). {remedy}") from error
 
     def forget_all_but_best(self, step: int | None) -> None:
         """Remove best weights that no checkpoint refers to any more."""
@@ -74,7 +85,7 @@ class Checkpoints:
     def finished(self) -> dict[str, Any] | None:
         """What `finish` recorded."""
         path = self.folder / "finished.json"
-        return dict(json.loads(path.read_text())) if path.exists() else None
+        return read_object(path, "Delete it to train again.") if path.exists() else None
 
     def _best(self, step: int) -> Path:
         return self.folder / f"best-{step}.safetensors"
@@ -93,9 +104,19 @@ class Log:
             file.write(json.dumps(dict(row)) + "\n")
 
     def rows(self) -> list[dict[str, Any]]:
-        """All whole lines; one that a killed process left unfinished at the end is not a line."""
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-        return [json.loads(line) for line in text.split("\n")[:-1]]
+        """All whole lines; one that a killed process left unfinished at the end is not a line.
+
+        Raises DataError for a line that cannot be read.
+        """
+        lines = self.path.read_bytes().split(b"\n")[:-1] if self.path.exists() else []
+        return [self._row(number, line) for number, line in enumerate(lines, 1)]
+
+    def _row(self, number: int, line: bytes) -> dict[str, Any]:
+        try:
+            return dict(json.loads(line))
+        except ValueError as error:
+            remedy = "Delete that line: what it says is lost to the curves, and to nothing else."
+            raise DataError(f"{self.path}, line {number}: damaged ({error}). {remedy}") from error
 
     def rewind(self, step: int | None) -> None:
         """Drop what came after `step`; None drops everything."""
@@ -116,6 +137,20 @@ def training_log(folder: str | Path) -> pd.DataFrame:
     columns += ["summary_rank", "paper_rank", "score"]
     frame = pd.DataFrame(Log(path).rows(), columns=["step", *columns])
     return frame.groupby("step", as_index=False)[columns].first()
+
+
+def _as_written(checkpoint: Path) -> bool:
+    """Whether all files of a whole checkpoint have the digests that were noted."""
+    try:
+        noted: dict[str, str] = json.loads((checkpoint / _WHOLE).read_bytes()).get("files", {})
+        return all(_file_digest(checkpoint / name) == told for name, told in noted.items())
+    except (OSError, ValueError):
+        return False
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "blake2b").hexdigest()
 
 
 def digest(parts: Iterable[Any]) -> str:

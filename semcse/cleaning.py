@@ -35,7 +35,8 @@ class Rules:
 
 
 def tidy(text: str) -> str:
-    """One line, single spaces, no enclosing quotation marks, Unicode NFC."""
+    """One line, single spaces, no enclosing quotation marks, Unicode NFC, U+FFFD for what no encoding can write."""
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     text = " ".join(unicodedata.normalize("NFC", text).split())
     if len(text) > 1 and text[0] + text[-1] in ('""', "“”", "''"):
         text = text[1:-1].strip()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -277,6 +278,10 @@ def _load_parts(source: str, options: dict[str, Any]) -> tuple[PreTrainedModel, 
             torch.manual_seed(0)
             model = AutoModel.from_pretrained(source, dtype=torch.float32, **options)
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    except SafetensorError as error:
+        raise ValueError(
+            f"the weights in {source} are damaged ({error}); train the model again, or fetch it anew"
+        ) from error
     except OSError as error:
         raise FileNotFoundError(
             f"cannot load the model {source!r}: it is neither a local folder nor in the local cache, and the hub gave "

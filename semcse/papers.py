@@ -127,8 +127,18 @@ def to_dataset(papers: Iterable[Mapping[str, Any]]) -> Dataset:
 
 
 def read_parquet(path: str | os.PathLike[str]) -> Dataset:
-    """Papers written by `write_parquet`, without a detour over the datasets cache."""
-    return Dataset(pq.read_table(path))
+    """Papers of a run, without a detour over the datasets cache. Raises DataError for a damaged file."""
+    return Dataset(read_table(path, "Write it anew: semcse run SPEC --only 01."))
+
+
+def read_table(path: str | os.PathLike[str], remedy: str) -> pa.Table:
+    """A Parquet file that a stage wrote; DataError with the remedy where it is damaged."""
+    try:
+        return pq.read_table(path, page_checksum_verification=True)
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path}: damaged ({error}). {remedy}") from error
 
 
 def normalised_title(title: str) -> str:

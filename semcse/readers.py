@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from io import BufferedIOBase
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 GZIP_MAGIC = b"\x1f\x8b"
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class DataError(ValueError):
@@ -48,20 +50,42 @@ def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
         raise DataError(f"{where}: not JSON ({error}). Expected one JSON object a line.") from error
     if not isinstance(row, dict):
         raise DataError(f"{where}: expected a JSON object, got {type(row).__name__}. One object a line, please.")
+    if b"\\ud" in line or b"\\uD" in line:
+        return _whole_characters(row)
     return row
+
+
+def _whole_characters(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with U+FFFD in place of lone surrogates, which JSON can spell and UTF-8 cannot."""
+    content: dict[str, Any] = json.loads(SURROGATE.sub("\ufffd", json.dumps(row, ensure_ascii=False)))
+    return content
 
 
 def read_jsonl(path: str | os.PathLike[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a JSON Lines file with their line numbers, from 1; blank lines are passed over.
 
     A file that ends in `.gz` or starts with gzip's signature is decompressed. Lazy: memory does not grow with
-    the file. Raises DataError for a missing file, unreadable gzip, text that is not UTF-8, and lines that are not
-    JSON objects.
+    the file. Lone surrogates become U+FFFD. Raises DataError for a missing file, unreadable gzip, text that is not
+    UTF-8, and lines that are not JSON objects.
     """
     path = Path(path)
     for number, line in _lines(path):
         if line.strip():
             yield number, _parse(path, number, line)
+
+
+def read_object(path: str | os.PathLike[str], remedy: str) -> dict[str, Any]:
+    """The JSON object in a file that a stage wrote; DataError with the remedy where it is damaged.
+
+    Raises FileNotFoundError where there is none.
+    """
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except ValueError as error:  # JSON's, or UTF-8's
+        raise DataError(f"{path}: damaged ({error}). {remedy}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: damaged (expected a JSON object, got {type(content).__name__}). {remedy}")
+    return content
 
 
 def require(row: Mapping[str, Any], key: str, path: str | os.PathLike[str], number: int, kind: type = str) -> Any:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from semcse.files import atomic_path, write_atomic
+from semcse.readers import read_object
 
 VERSION = 1
 PACKAGES = ("semcse", "torch", "transformers", "numpy", "scikit-learn", "openTSNE")
@@ -68,7 +69,8 @@ def display_name(model: str) -> str:
 
 def read_records(run: str | os.PathLike[str], task: str | None = None) -> list[dict[str, Any]]:
     """The records of a run in the order of their file names, of one task if given."""
-    records = [json.loads(path.read_text("utf-8")) for path in sorted((Path(run) / "results").glob("*.json"))]
+    remedy = "Delete it and measure again: semcse run SPEC --only 04."
+    records = [read_object(path, remedy) for path in sorted((Path(run) / "results").glob("*.json"))]
     return [record for record in records if task in (None, record["task"])]
 
 

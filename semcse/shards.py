@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from semcse.files import atomic_path, write_atomic
-from semcse.readers import DataError
+from semcse.readers import DataError, read_object
 
 MANIFEST = "manifest.json"
 COLUMNS = ["corpus_id", "prompt", "draw", "text", "tokens", "finish_reason", "model", "seed"]
@@ -34,7 +34,7 @@ def write_shard(path: Path, rows: Sequence[Mapping[str, Any]], fingerprint: str,
     metadata = {"fingerprint": fingerprint, "counts": json.dumps(counts)}
     table = pa.Table.from_pylist(list(rows), _schema(integer_ids)).replace_schema_metadata(metadata)
     with atomic_path(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(table, temporary, write_page_checksum=True)
     return counts
 
 
@@ -64,11 +64,11 @@ def shard_counts(path: Path, fingerprint: str) -> dict[str, Any] | None:
     """The counts stored in a finished shard, or None when it is missing, damaged, or belongs to another job."""
     try:
         metadata = pq.read_schema(path).metadata or {}
-    except (FileNotFoundError, pa.ArrowInvalid):
+        if metadata.get(b"fingerprint", b"").decode() != fingerprint:
+            return None
+        counts: dict[str, Any] = json.loads(metadata[b"counts"])
+    except (OSError, ValueError, KeyError):  # Arrow's errors are of the first two
         return None
-    if metadata.get(b"fingerprint", b"").decode() != fingerprint:
-        return None
-    counts: dict[str, Any] = json.loads(metadata[b"counts"])
     return counts
 
 
@@ -80,7 +80,7 @@ def enter_folder(folder: Path, manifest: Mapping[str, Any], redo: bool) -> None:
     _tidy_up(folder)
     path = folder / MANIFEST
     new = json.loads(json.dumps(manifest))
-    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    old = _old_manifest(path, redo)
     if old == new:
         return
     if old is not None and not redo:
@@ -96,6 +96,18 @@ def enter_folder(folder: Path, manifest: Mapping[str, Any], redo: bool) -> None:
     write_atomic(path, json.dumps(new, indent=2, ensure_ascii=False) + "\n")
 
 
+def _old_manifest(path: Path, redo: bool) -> dict[str, Any] | None:
+    """The manifest that is there; a damaged one is as good as none where the folder is to be redone."""
+    if not path.exists():
+        return None
+    try:
+        return read_object(path, "Delete it if the folder holds this job: its shards are then told by their own marks.")
+    except DataError:
+        if redo:
+            return None
+        raise
+
+
 def load_rows(folder: str | os.PathLike[str]) -> pd.DataFrame:
     """All rows, accepted and rejected, in the order of the papers.
 
@@ -109,8 +121,16 @@ def load_rows(folder: str | os.PathLike[str]) -> pd.DataFrame:
             f"{folder}: {len(missing)} of {len(paths)} shards are missing ({missing[0]}, ...): the job has not ended. "
             "Start it again with the same parameters; it continues."
         )
-    table: pd.DataFrame = pa.concat_tables([pq.read_table(path) for path in paths]).to_pandas()
+    table: pd.DataFrame = pa.concat_tables([_read_shard(path) for path in paths]).to_pandas()
     return table
+
+
+def _read_shard(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowInvalid) as error:
+        remedy = "Delete it and write it alone anew: semcse run SPEC --only 02."
+        raise DataError(f"{path}: damaged ({error}). {remedy}") from error
 
 
 def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -118,5 +138,4 @@ def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(folder) / MANIFEST
     if not path.exists():
         raise DataError(f"{path}: no such file. The folder holds no job yet: run the summary stage first.")
-    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return manifest
+    return read_object(path, "Run the summary stage again: it is written anew, and the shards stay.")

@@ -47,7 +47,7 @@ class Splits:
         folder = Path(folder)
         for name, papers in {**self.sets(), "rest": self.rest}.items():
             with atomic_path(folder / f"{name}.parquet") as temporary:
-                pq.write_table(papers.data.table, temporary)
+                pq.write_table(papers.data.table, temporary, write_page_checksum=True)
         write_atomic(folder / "dropped.csv", self.dropped.to_csv(index=False))
         ids = {name: list(papers["corpus_id"]) for name, papers in self.sets().items()}
         return write_atomic(folder / "ids.json", json.dumps({"seed": seed, **ids}))

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from semcse.files import atomic_path, write_atomic
+from semcse.papers import read_table
 from semcse.queries import load_queries
-from semcse.readers import DataError
+from semcse.readers import DataError, read_object
 from semcse.records import slug
 from semcse.splits import Splits, load_splits
 
@@ -35,7 +36,8 @@ def trained_models(run: Run) -> list[dict[str, Any]]:
     Models that the run's parameters no longer name are passed over.
     """
     run = Path(run)
-    found = [json.loads(path.read_text("utf-8")) for path in sorted((run / "done").glob("training-*.json"))]
+    again = "Delete it and run the same command again: notebook 03 writes it anew, and trains nothing."
+    found = [read_object(path, again) for path in sorted((run / "done").glob("training-*.json"))]
     if not found:
         raise DataError(f"{run}: no trained model. Run notebook 03 (semcse run SPEC --only 03) first.")
     if (run / "params.yaml").is_file():
@@ -59,7 +61,8 @@ def stored_summaries(run: Run) -> pd.DataFrame:
     path = Path(run) / "summaries.parquet"
     if not path.is_file():
         raise DataError(f"{run}: no summaries. Run notebook 02 (semcse run SPEC --only 02) first.")
-    return pd.read_parquet(path)
+    summaries: pd.DataFrame = read_table(path, "Write it anew: semcse run SPEC --only 02.").to_pandas()
+    return summaries
 
 
 def stored_queries(run: Run) -> dict[Any, str]:
@@ -67,7 +70,8 @@ def stored_queries(run: Run) -> dict[Any, str]:
     path = Path(run) / "done" / "summaries.json"
     if not path.is_file():
         raise DataError(f"{run}: no summaries. Run notebook 02 (semcse run SPEC --only 02) first.")
-    return load_queries(Path(run) / "queries") if json.loads(path.read_text("utf-8"))["queries"] else {}
+    done = read_object(path, "Write it anew: semcse run SPEC --only 02.")
+    return load_queries(Path(run) / "queries") if done["queries"] else {}
 
 
 def write_index(run: Run, shown: Iterable[str], models: Iterable[str], missing: Iterable[str] = ()) -> Path:
@@ -119,12 +123,15 @@ def _index(run: Run) -> dict[str, list[str]]:
     path = Path(run) / "embeddings" / "index.json"
     if not path.is_file():
         raise DataError(f"{run}: no embeddings. Run notebook 04 (semcse run SPEC --only 04) first.")
-    index: dict[str, list[str]] = json.loads(path.read_text("utf-8"))
-    return index
+    return read_object(path, "Write it anew: semcse run SPEC --only 04.")
 
 
 def _stored(run: Run, model: str, name: str) -> Embeddings:
-    vectors: Embeddings = np.load(array_path(run, model, name), mmap_mode="r", allow_pickle=False)
+    path = array_path(run, model, name)
+    try:
+        vectors: Embeddings = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise DataError(f"{path}: damaged ({error}). Write it anew: semcse run SPEC --only 04.") from error
     return vectors
 
 

@@ -14,6 +14,8 @@ PLACES = {"findings": 0.75, "concern": 0.1, "conclusion": 1.0, "comprehensive": 
 
 SPREAD = 0.25
 MIN_WORDS = 6
+MOST_CLAUSES = 64
+"""Of a sentence; its windows grow with the square of them, and a list of 20,000 names is one sentence, too."""
 
 _ASIDE = re.compile(r"\s*[(\[][^()\[\]]*[)\]]")
 _OPENER = re.compile(
@@ -36,7 +38,7 @@ def shorten(sentence: str, random: np.random.Generator) -> str:
     Clauses end at a comma or semicolon. What remains has at least six words if the sentence had.
     """
     plain = _OPENER.sub("", _ASIDE.sub("", sentence)).strip()
-    clauses = re.split(r"(?<=[,;])\s+", plain)
+    clauses = re.split(r"(?<=[,;])\s+", plain)[:MOST_CLAUSES]
     windows = [
         " ".join(clauses[start:end]) for start in range(len(clauses)) for end in range(start + 1, len(clauses) + 1)
     ]
