@@ -213,8 +213,9 @@ class Training(Section):
     max_steps: PositiveInt | None = Field(None, description="optimiser steps at most; none: until patience ends; ours")
     evaluate_every: PositiveInt = Field(1000, description="steps between evaluations; A.3")
     patience: PositiveInt = Field(15, description="evaluations without a better score before the end; A.3")
-    selection: Literal["sum", "summary", "paper"] = Field(
-        "sum", description="which of the two matching scores of A.3 selects; not stated; ours: their sum"
+    selection: Literal["sum", "summary", "paper", "last"] = Field(
+        "sum",
+        description="which matching score of A.3 selects, not stated; ours: the sum; last: none, the final weights",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="inside the encoder; ours")
     compile: bool = Field(False, description="torch.compile the encoder; ours")
@@ -233,6 +234,10 @@ class Training(Section):
             (
                 self.schedule != "constant" and self.max_steps is None,
                 f"schedule '{self.schedule}' needs max_steps, the step at which it ends",
+            ),
+            (
+                self.selection == "last" and self.max_steps is None,
+                "selection 'last' needs max_steps, the step whose weights are taken",
             ),
             (
                 self.gradient_cache is not None and self.accumulation > 1,

@@ -137,6 +137,8 @@ class ContrastiveTrainer(Trainer):
         self._mark = time.perf_counter()
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        if self.validation.selection == "last":
+            self.state.best_metric = None  # then any score is the best so far
         better = bool(super()._determine_best_metric(metrics, trial))
         if better and self.is_world_process_zero():
             self.checkpoints.save_best(self.state.global_step, self.encoder.model.state_dict())

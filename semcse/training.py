@@ -139,7 +139,8 @@ def _trainer(
         log,
         cached=settings.gradient_cache is not None,
     )
-    trainer.add_callback(Patience(settings.patience))
+    if settings.selection != "last":
+        trainer.add_callback(Patience(settings.patience))
     return trainer
 
 

@@ -22,7 +22,7 @@ class Validation:
     Args:
         records: mappings with corpus_id, title, abstract, summaries.
         metric: "euclidean" or "cosine", the metric of the objective.
-        selection: "sum", "summary" or "paper".
+        selection: "sum", "summary" or "paper"; under "last" nothing is selected, and the score is the sum.
     """
 
     def __init__(self, records: Sequence[Mapping[str, Any]], metric: str, selection: str = "sum") -> None:
@@ -45,7 +45,7 @@ class Validation:
         first, second, whole = np.split(embeddings, 3)
         summary = float(match_ranks(first, second, metric=self.metric).mean())  # type: ignore[arg-type]
         paper = float(match_ranks((first + second) / 2, whole, metric=self.metric).mean())  # type: ignore[arg-type]
-        score = {"sum": summary + paper, "summary": summary, "paper": paper}[self.selection]
+        score = {"summary": summary, "paper": paper}.get(self.selection, summary + paper)
         return {"summary_rank": summary, "paper_rank": paper, "score": score}
 
 

@@ -242,6 +242,20 @@ def test_each_parameter_makes_another_model(base: Path, tmp_path: Path, changes:
         assert not same(weights(tmp_path / "changed"), weights(tmp_path / "plain"))
 
 
+def test_the_last_weights_are_taken_where_nothing_selects(base: Path, tmp_path: Path) -> None:
+    ruinous = {"learning_rate": 1.0, "patience": 1, "evaluate_every": 2}
+    best = {}
+    for selection in ("sum", "last"):
+        run = study(base, tmp_path / selection, **ruinous, selection=selection)
+        train(run, RECORDS, HELD_OUT)
+        best[selection] = json.loads((run.folder / "checkpoints" / "finished.json").read_text())
+    assert best["sum"]["best_step"] < best["sum"]["steps"] < 12  # what followed was worse, and patience ended it
+    assert best["last"]["best_step"] == best["last"]["steps"] == 12
+    assert not same(weights(tmp_path / "sum"), weights(tmp_path / "last"))
+    with pytest.raises(ValueError, match="needs max_steps"):
+        study(base, tmp_path, selection="last", max_steps=None)
+
+
 def test_selections_are_nested() -> None:
     def ids(count: float) -> list[int]:
         return [record["corpus_id"] for record in select_records(RECORDS, Training(papers=count), seed=1)]
