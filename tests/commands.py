@@ -1,6 +1,7 @@
 """The commands that README and docs show, taken from their code.
 
     python tests/commands.py        # prints each with the page and line it stands on
+    python tests/run_commands.py    # runs them
 
 Commands are the lines of fenced blocks without a language or with one of a shell, of indented blocks, and code inside a
 sentence that begins with a program of `PROGRAMS`. Blocks of other languages are not commands.
@@ -73,9 +74,22 @@ def blocks(page: Path) -> Iterator[Block]:
             number += 1
 
 
-def commands() -> list[Command]:
-    """Every command of every page, those inside sentences last."""
-    found: list[Command] = []
+@dataclass(frozen=True)
+class Line:
+    """A line for a shell as it is shown, continued ones joined."""
+
+    page: Path
+    line: int
+    text: str
+
+    @property
+    def where(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def shell_lines() -> list[Line]:
+    """Every line for a shell of every page, in order, those inside a page's sentences after its blocks."""
+    found: list[Line] = []
     for page in pages():
         shown = list(blocks(page))
         for block in shown:
@@ -84,11 +98,16 @@ def commands() -> list[Command]:
         taken = {number for block in shown for number in range(block.line, block.line + block.text.count("\n") + 1)}
         for number, line in enumerate(page.read_text("utf-8").splitlines(), 1):
             if number not in taken:
-                found += [c for text in _INLINE.findall(line) for c in _commands(page, number, text) if c.words[1:]]
+                found += [Line(page, number, text) for text in _INLINE.findall(line) if _is_command(text)]
     return found
 
 
-def _lines(block: Block) -> Iterator[Command]:
+def commands() -> list[Command]:
+    """Every command of every page."""
+    return [Command(line.page, line.line, words) for line in shell_lines() for words in parts(line.text)]
+
+
+def _lines(block: Block) -> Iterator[Line]:
     number, waiting = block.line, ""
     for offset, line in enumerate(block.text.splitlines()):
         if not waiting:
@@ -96,15 +115,15 @@ def _lines(block: Block) -> Iterator[Command]:
         if line.endswith("\\"):
             waiting += line[:-1]
             continue
-        for part in parts(waiting + line):
-            yield Command(block.page, number, part)
+        if any(parts(waiting + line)):
+            yield Line(block.page, number, waiting + line)
         waiting = ""
 
 
-def _commands(page: Path, line: int, text: str) -> Iterator[Command]:
-    if text.split()[:1] and text.split()[0] in PROGRAMS:
-        for part in parts(text):
-            yield Command(page, line, part)
+def _is_command(text: str) -> bool:
+    """Whether code inside a sentence begins with a program and gives it a word."""
+    words = text.split()
+    return len(words) > 1 and words[0] in PROGRAMS
 
 
 def parts(line: str) -> Iterator[tuple[str, ...]]:

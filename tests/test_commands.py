@@ -13,8 +13,10 @@ from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
 from semcse.cli import app
+from semcse.papers import load_papers
 from semcse.params import ParameterError, load
-from tests.commands import ROOT, Command, blocks, commands, parts
+from tests import run_commands
+from tests.commands import ROOT, Command, Line, blocks, commands, parts, shell_lines
 
 PLACEHOLDER = re.compile(r"[A-Z_]+")
 TAKES_SPEC = ("run", "sweep", "check", "summaries")
@@ -191,3 +193,64 @@ def test_commands_are_read_as_a_shell_reads_them(tmp_path):
     assert [words for line in shown[2].text.splitlines() for words in parts(line)] == [("python", "a.py")]
     assert list(parts("make x && make y  # z")) == [("make", "x"), ("make", "y")]
     assert list(parts("semcse run demo -p 'a.b={c: d}'")) == [("semcse", "run", "demo", "-p", "a.b={c: d}")]
+
+
+class NewClone(run_commands.Clone):
+    """An empty folder in place of a clone."""
+
+    def make(self) -> None:
+        self.place.mkdir()
+
+
+def test_commands_are_run_in_order_and_none_is_passed_over_in_silence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_commands, "NEEDED", {"eggs": "echo egg > eggs", "cake": "cp eggs cake"})
+    monkeypatch.setattr(run_commands, "LONG", {"^sleep": 60})
+    shown = [
+        "cat cake",
+        "echo $((1 + 1)) > sum && cat sum  # why",
+        "cat none",
+        "semcse run SPEC",
+        "cat cake",
+        "sleep 9",
+    ]
+    lines = [Line(ROOT / "README.md", number, text) for number, text in enumerate(shown, 1)]
+    clone = NewClone(tmp_path, limit=60)
+    clone.make()
+    results = run_commands.run_all(lines, clone, skip_long=True, setup="touch ready")
+    assert [(result.status, result.where) for result in results] == [
+        ("ok", "first"),
+        ("ok", "before before README.md:1"),
+        ("ok", "before README.md:1"),
+        ("ok", "README.md:1"),
+        ("ok", "README.md:2"),
+        ("FAILED", "README.md:3"),
+        ("not run", "README.md:4"),
+        ("as above", "README.md:5"),
+        ("left out", "README.md:6"),
+    ]
+    assert (tmp_path / "main" / "sum").read_text() == "2\n"
+    assert "none: No such file" in results[5].remark
+    assert len(capsys.readouterr().out.splitlines()) == len(results)
+
+
+def test_a_command_that_does_not_end_has_failed(tmp_path):
+    clone = NewClone(tmp_path, limit=0.2)
+    clone.make()
+    (result,) = clone.run("here", "sleep 20")
+    assert (result.status, result.seconds < 10) == ("FAILED", True)
+
+
+@pytest.mark.parametrize("pattern", [pattern for pattern, *_ in run_commands.REASONS] + list(run_commands.LONG))
+def test_every_rule_on_what_runs_is_of_use(pattern):
+    assert [line.text for line in shell_lines() if re.search(pattern, line.text)]
+
+
+@pytest.mark.parametrize("name", run_commands.NEEDED)
+def test_what_is_made_before_is_what_a_page_builds_on(name):
+    assert [line.text for line in shell_lines() if name in line.text]
+
+
+def test_the_reader_s_papers_are_read_as_the_pages_say(tmp_path):
+    run_commands.write_papers(tmp_path / "my.csv", 40)
+    papers = load_papers("file", path=tmp_path / "my.csv", columns={"title": "Title", "abstract": "Summary"})
+    assert len(papers) == 40
