@@ -16,6 +16,8 @@ from torch import Tensor
 from semcse.files import atomic_path, write_atomic
 from semcse.readers import DataError, read_object
 
+KEPT = 2
+"""Checkpoints that stay: the last one, and the one before it should that be damaged."""
 _WHOLE = "whole.json"  # written last: a checkpoint without it is half written
 
 
@@ -47,15 +49,21 @@ class Checkpoints:
         return path.exists() and path.read_bytes() == json.dumps(identity).encode()
 
     def mark_whole(self, step: int) -> None:
-        """Declare the checkpoint of that step complete, with the digests of its files."""
+        """Declare the checkpoint of that step complete, with the digests of its files; the two latest ones stay.
+
+        Latest by their steps: by the times of files, as transformers has it, a clock set back would make the newest
+        checkpoint the oldest.
+        """
         folder = self.folder / f"checkpoint-{step}"
         files = {path.name: _file_digest(path) for path in sorted(folder.iterdir()) if path.name != _WHOLE}
         write_atomic(folder / _WHOLE, json.dumps({"step": step, "files": files}))
+        for older in sorted(self.folder.glob("checkpoint-*"), key=_step)[:-KEPT]:
+            shutil.rmtree(older)
 
     def last(self) -> Path | None:
         """The whole checkpoint with the highest step."""
         whole = [path.parent for path in self.folder.glob(f"checkpoint-*/{_WHOLE}")]
-        return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
+        return max(whole, key=_step, default=None)
 
     def save_best(self, step: int, weights: dict[str, Tensor]) -> None:
         """Keep the weights of the best evaluation, at `step`."""
@@ -137,6 +145,10 @@ def training_log(folder: str | Path) -> pd.DataFrame:
     columns += ["summary_rank", "paper_rank", "score"]
     frame = pd.DataFrame(Log(path).rows(), columns=["step", *columns])
     return frame.groupby("step", as_index=False)[columns].first()
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.split("-")[1])
 
 
 def _as_written(checkpoint: Path) -> bool:

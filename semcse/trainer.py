@@ -258,7 +258,6 @@ def training_arguments(settings: Any, seed: int, folder: Path, resumed: bool) ->
         eval_on_start=not resumed,
         save_strategy="steps",
         save_steps=settings.checkpoint_every,
-        save_total_limit=2,
         metric_for_best_model="score",
         greater_is_better=False,
         restore_callback_states_from_checkpoint=True,
