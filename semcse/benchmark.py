@@ -8,6 +8,7 @@ the query and the summary for the paper.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from semcse.statistics import bootstrap_interval
 __all__ = [
     "BENCHMARK_SETS",
     "LOWER_IS_BETTER",
+    "Pairs",
     "abstract_segments",
     "clustering",
     "length_study",
@@ -32,9 +34,12 @@ __all__ = [
     "performance",
     "placed_performance",
     "query_matching",
+    "query_pairs",
     "rank_scores",
+    "segment_pairs",
     "split_labelled",
     "title_abstract",
+    "title_pairs",
 ]
 
 Encode = Callable[[list[str]], npt.NDArray[np.float32]]
@@ -59,13 +64,57 @@ BENCHMARK_SETS = (
 HISTOGRAM_EDGES = (1, 2, 3, 4, 6, 11, 21, 51, 101, 201, 501, 1001, 2001, 5001)
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """Texts that look for texts: query i should find candidate i; further candidates follow.
+
+    `papers` are those of the candidates, in order. `left_out` holds the ids of the others by reason.
+    """
+
+    queries: list[str]
+    candidates: list[str]
+    papers: list[Paper]
+    left_out: dict[str, list[Any]]
+
+    @property
+    def asked(self) -> list[Paper]:
+        """The papers of the queries."""
+        return self.papers[: len(self.queries)]
+
+
+def title_pairs(papers: Sequence[Paper]) -> Pairs:
+    """Each title and its abstract."""
+    kept, left_out = _with_text(papers, ("title", "abstract"))
+    return Pairs([str(paper["title"]) for paper in kept], [str(paper["abstract"]) for paper in kept], kept, left_out)
+
+
+def segment_pairs(papers: Sequence[Paper]) -> Pairs:
+    """The two halves of each abstract of more than one sentence."""
+    complete, left_out = _with_text(papers, ("abstract",))
+    counts = [len(split_sentences(str(paper["abstract"]))) for paper in complete]
+    kept = [paper for paper, count in zip(complete, counts, strict=True) if count > 1]
+    if len(kept) < len(complete):
+        single = [paper["corpus_id"] for paper, count in zip(complete, counts, strict=True) if count < 2]
+        left_out["abstract of one sentence"] = single
+    parts = [halves(str(paper["abstract"])) for paper in kept]
+    return Pairs([first for first, _ in parts], [second for _, second in parts], kept, left_out)
+
+
+def query_pairs(papers: Sequence[Paper], queries: Mapping[Any, str], separator: str) -> Pairs:
+    """Each query (by corpus_id) and its paper; papers without a query are further candidates."""
+    complete, left_out = _with_text(papers, ("title", "abstract"))
+    asked = [paper for paper in complete if str(queries.get(paper["corpus_id"]) or "").strip()]
+    silent = [paper for paper in complete if not str(queries.get(paper["corpus_id"]) or "").strip()]
+    if silent:
+        left_out["no query (stays a candidate)"] = [paper["corpus_id"] for paper in silent]
+    pool = [*asked, *silent]
+    texts = [str(queries[paper["corpus_id"]]) for paper in asked]
+    return Pairs(texts, [paper_text(paper, separator) for paper in pool], pool, left_out)
+
+
 def title_abstract(encode: Encode, papers: Sequence[Paper], metric: Metric = "euclidean", **bootstrap: int) -> Result:
     """Each title looks for its abstract among all abstracts (Title-Abstract Matching)."""
-    kept, left_out = _with_text(papers, ("title", "abstract"))
-    queries = _encoded(encode, [str(paper["title"]) for paper in kept])
-    candidates = _encoded(encode, [str(paper["abstract"]) for paper in kept])
-    ranks = match_ranks(queries, candidates, metric)
-    return _record("title_abstract", "title -> abstract", ranks, kept, len(kept), left_out, metric, bootstrap)
+    return _matched("title_abstract", "title -> abstract", encode, title_pairs(papers), metric, bootstrap)
 
 
 def abstract_segments(
@@ -75,17 +124,8 @@ def abstract_segments(
 
     Halves by sentence count, as `sentences.halves`; abstracts of one sentence are left out and named.
     """
-    complete, left_out = _with_text(papers, ("abstract",))
-    counts = [len(split_sentences(str(paper["abstract"]))) for paper in complete]
-    kept = [paper for paper, count in zip(complete, counts, strict=True) if count > 1]
-    if len(kept) < len(complete):
-        single = [paper["corpus_id"] for paper, count in zip(complete, counts, strict=True) if count < 2]
-        left_out["abstract of one sentence"] = single
-    _enough(kept, left_out)
-    first, second = zip(*(halves(str(paper["abstract"])) for paper in kept), strict=True)
-    ranks = match_ranks(_encoded(encode, list(first)), _encoded(encode, list(second)), metric)
     direction = "first half -> second half"
-    return _record("abstract_segments", direction, ranks, kept, len(kept), left_out, metric, bootstrap)
+    return _matched("abstract_segments", direction, encode, segment_pairs(papers), metric, bootstrap)
 
 
 def query_matching(
@@ -100,17 +140,8 @@ def query_matching(
 
     Papers without a query stay in the pool as candidates and are named.
     """
-    complete, left_out = _with_text(papers, ("title", "abstract"))
-    asked = [paper for paper in complete if str(queries.get(paper["corpus_id"]) or "").strip()]
-    silent = [paper for paper in complete if not str(queries.get(paper["corpus_id"]) or "").strip()]
-    if silent:
-        left_out["no query (stays a candidate)"] = [paper["corpus_id"] for paper in silent]
-    _enough(asked, left_out)
-    pool = [paper_text(paper, separator) for paper in asked + silent]
-    texts = [str(queries[paper["corpus_id"]]) for paper in asked]
-    ranks = match_ranks(_encoded(encode, texts), _encoded(encode, pool), metric)
-    direction = "query -> title and abstract"
-    return _record("query_matching", direction, ranks, asked, len(pool), left_out, metric, bootstrap)
+    pairs = query_pairs(papers, queries, separator)
+    return _matched("query_matching", "query -> title and abstract", encode, pairs, metric, bootstrap)
 
 
 def length_study(
@@ -256,6 +287,16 @@ def rank_scores(ranks: npt.ArrayLike, candidates: int, **bootstrap: int) -> Resu
     }
 
 
+def _matched(
+    task: str, direction: str, encode: Encode, pairs: Pairs, metric: Metric, bootstrap: Mapping[str, int]
+) -> Result:
+    """The record of the queries' ranks."""
+    _enough(pairs.asked, pairs.left_out)
+    ranks = match_ranks(_encoded(encode, pairs.queries), _encoded(encode, pairs.candidates), metric)
+    count = len(pairs.candidates)
+    return _record(task, direction, ranks, pairs.asked, count, pairs.left_out, metric, bootstrap)
+
+
 def _record(
     task: str,
     direction: str,
@@ -287,7 +328,6 @@ def _with_text(papers: Sequence[Paper], fields: tuple[str, ...]) -> tuple[list[P
             left_out.setdefault(f"empty {empty[0]}", []).append(paper["corpus_id"])
         else:
             kept.append(paper)
-    _enough(kept, left_out)
     return kept, left_out
 
 

@@ -25,8 +25,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from semcse.benchmark import Pairs, query_pairs, segment_pairs, title_pairs
 from semcse.papers import paper_text
-from semcse.sentences import halves, split_sentences
 from semcse.splits import load_splits
 from semcse.stored import stored_queries
 
@@ -66,24 +66,19 @@ def run_tasks(run: str | os.PathLike[str], separator: str = "[SEP]") -> list[Any
 
 def title_abstract(papers: Sequence[Paper]) -> Matching:
     """Each title looks for its abstract, as `benchmark.title_abstract`."""
-    titles = {str(paper["corpus_id"]): str(paper["title"]) for paper in papers}
-    abstracts = {str(paper["corpus_id"]): str(paper["abstract"]) for paper in papers}
-    return _pairs("SemCSETitleAbstract", "Find the abstract of a title.", titles, abstracts)
+    return _matching("SemCSETitleAbstract", "Find the abstract of a title.", title_pairs(papers))
 
 
 def abstract_segments(papers: Sequence[Paper]) -> Matching:
     """Each first half looks for its second half, as `benchmark.abstract_segments`."""
-    several = [paper for paper in papers if len(split_sentences(str(paper["abstract"]))) > 1]
-    parts = {str(paper["corpus_id"]): halves(str(paper["abstract"])) for paper in several}
-    first, second = ({key: pair[side] for key, pair in parts.items()} for side in (0, 1))
-    return _pairs("SemCSEAbstractSegments", "Find the second half of an abstract by its first.", first, second)
+    found = segment_pairs(papers)
+    return _matching("SemCSEAbstractSegments", "Find the second half of an abstract by its first.", found)
 
 
 def query_matching(papers: Sequence[Paper], queries: Mapping[Any, str], separator: str = "[SEP]") -> Matching:
     """Each query looks for its paper among all, as `benchmark.query_matching`."""
-    texts = {str(paper["corpus_id"]): paper_text(paper, separator) for paper in papers}
-    asked = {str(key): text for key, text in queries.items() if str(key) in texts and text.strip()}
-    return _pairs("SemCSEQueryMatching", "Find the paper that a query asks for.", asked, texts)
+    found = query_pairs(papers, queries, separator)
+    return _matching("SemCSEQueryMatching", "Find the paper that a query asks for.", found)
 
 
 def clustering(
@@ -144,5 +139,8 @@ def mteb_task(matching: Matching) -> Any:
     return task
 
 
-def _pairs(name: str, description: str, queries: dict[str, str], candidates: dict[str, str]) -> Matching:
+def _matching(name: str, description: str, pairs: Pairs) -> Matching:
+    ids = [str(paper["corpus_id"]) for paper in pairs.papers]
+    queries = dict(zip(ids, pairs.queries, strict=False))
+    candidates = dict(zip(ids, pairs.candidates, strict=True))
     return Matching(name, description, queries, candidates, {key: [key] for key in queries})
