@@ -37,6 +37,7 @@ def effects(run: Run, model: str, metric: Metric, k: int = 5, seed: int = 0) -> 
     titles, abstracts = alignment_pairs(run, model)
     train = len(splits.clustering_train)
     known, asked = splits.clustering_train["field"], splits.clustering_test["field"]
+    codes, wanted = label_codes(list(known), list(asked), train, len(asked))
     index = _own_index(run, model)
 
     def evaluate(linear_map: Callable[[Floats], Floats]) -> Mapping[str, float]:
@@ -44,7 +45,6 @@ def effects(run: Run, model: str, metric: Metric, k: int = 5, seed: int = 0) -> 
         if len(titles) > 1:
             scores["title_abstract"] = float(match_ranks(linear_map(titles), linear_map(abstracts), metric).mean())
         if train:
-            codes, wanted = label_codes(list(known), list(asked), train, len(asked))
             near, far = linear_map(space[:train]), linear_map(space[train:])
             found = find_neighbours(far, near, k, metric, index=index, seed=seed)
             scores["clustering"] = float(np.mean(codes[found.indices] == wanted[:, None]))

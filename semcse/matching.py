@@ -73,9 +73,7 @@ def nearest(
     """
     ours, theirs = spaces(queries, candidates, metric)
     barred = barred_pairs(exclude, len(ours), len(theirs))
-    most_barred = int(np.bincount(barred[0]).max(initial=0))
-    if not 1 <= k <= len(theirs) - most_barred:
-        raise ValueError(f"expected k between 1 and the {len(theirs) - most_barred} candidates of a query, got {k}")
+    most_barred(barred, len(theirs), k)
     found = np.full((len(ours), k), -1, dtype=np.int64)
     squares = np.full((len(ours), k), np.inf)
     for tile in _tiles(ours, theirs, block, "neighbours"):
@@ -126,6 +124,14 @@ def barred_pairs(exclude: Any, queries: int, candidates: int, keep: Indices | No
         rows, columns = np.concatenate([rows, keep]), np.concatenate([columns, keep])
     pairs = np.unique(np.stack([rows, columns], axis=1), axis=0)
     return pairs[:, 0], pairs[:, 1]
+
+
+def most_barred(barred: tuple[Indices, Indices], candidates: int, k: int) -> int:
+    """Most candidates that any query leaves out; ValueError where that leaves it fewer than k."""
+    most = int(np.bincount(barred[0]).max(initial=0))
+    if not 1 <= k <= candidates - most:
+        raise ValueError(f"expected k between 1 and the {candidates - most} candidates of a query, got {k}")
+    return most
 
 
 def _listed(exclude: Any, queries: int, candidates: int) -> tuple[Indices, Indices]:

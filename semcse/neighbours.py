@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from semcse.matching import barred_pairs, nearest
+from semcse.matching import barred_pairs, most_barred, nearest
 from semcse.points import BLOCK, Doubles, Indices, Metric, Space, Vectors, pair_distances, slices, spaces, tolerance
 
 Index = Literal["exact", "faiss"]
@@ -113,10 +113,7 @@ class ListSearch:
         self.ours, self.theirs = spaces(queries, candidates, metric)
         self.k, self.seed = k, seed
         self.barred = barred_pairs(exclude, len(self.ours), len(self.theirs))
-        self.most_barred = int(np.bincount(self.barred[0]).max(initial=0))
-        if not 1 <= k <= len(self.theirs) - self.most_barred:
-            most = len(self.theirs) - self.most_barred
-            raise ValueError(f"expected k between 1 and the {most} candidates of a query, got {k}")
+        self.most_barred = most_barred(self.barred, len(self.theirs), k)
         self.lists = list_count(len(self.ours), len(self.theirs))
         self.index = _filled(self.theirs, self.lists, seed, codes)
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
 from semcse import matching
 from semcse.matching import match_ranks, nearest, neighbour_purity
+from tests.brute import brute_distances
 
 RNG = np.random.default_rng(7)
 
@@ -43,16 +43,8 @@ CASES = {
 CASES = {name: (q.astype(np.float32), c.astype(np.float32)) for name, (q, c) in CASES.items()}
 
 
-def distances(queries, candidates, metric):
-    queries, candidates = queries.astype(np.float64), candidates.astype(np.float64)
-    if metric == "cosine":
-        queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
-        candidates = candidates / np.linalg.norm(candidates, axis=1, keepdims=True)
-    return cdist(queries, candidates)
-
-
 def brute_ranks(queries, candidates, metric, exclude=None):
-    full = distances(queries, candidates, metric)
+    full = brute_distances(queries, candidates, metric)
     if exclude is not None:
         full[np.asarray(exclude) & ~np.eye(*full.shape, dtype=bool)] = np.inf
     # cosine ties survive the division by the norm only up to its rounding
@@ -76,7 +68,7 @@ def test_ranks_equal_brute_force(case, metric, block):
                                   "tiny norm", "two far clusters", "mixed norms"])  # fmt: skip
 def test_neighbours_and_purity_equal_brute_force(case, metric, block):
     queries, candidates = CASES[case]
-    full = np.round(distances(queries, candidates, metric), 11)
+    full = np.round(brute_distances(queries, candidates, metric), 11)
     order = np.argsort(full, axis=1, kind="stable")[:, :5]
     found, lengths = nearest(queries, candidates, 5, metric, block=block)
     expected = np.take_along_axis(full, order, axis=1)

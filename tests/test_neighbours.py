@@ -5,12 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-from scipy.spatial.distance import cdist
 
 from semcse import neighbours
 from semcse.benchmark import clustering
 from semcse.matching import nearest
 from semcse.neighbours import ListSearch, check_index, find_neighbours, list_count
+from tests.brute import brute_distances
 
 pytest.importorskip("faiss", reason="the extra `scale` is not installed")
 
@@ -39,14 +39,6 @@ CASES = {name: (q.astype(np.float32), c.astype(np.float32)) for name, (q, c) in 
 TIED = ("duplicated", "collapsed")
 
 
-def brute_squares(queries, candidates, metric):
-    queries, candidates = queries.astype(np.float64), candidates.astype(np.float64)
-    if metric == "cosine":
-        queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
-        candidates = candidates / np.linalg.norm(candidates, axis=1, keepdims=True)
-    return cdist(queries, candidates)
-
-
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 @pytest.mark.parametrize("case", CASES)
 def test_looking_into_all_lists_is_the_exact_search(case, metric):
@@ -58,7 +50,7 @@ def test_looking_into_all_lists_is_the_exact_search(case, metric):
     assert found.how["probes"] == found.how["lists"]
     if case not in TIED:  # of equally distant candidates others may be found, each at the right distance
         np.testing.assert_array_equal(found.indices, indices)
-    full = brute_squares(queries, candidates, metric)
+    full = brute_distances(queries, candidates, metric)
     own = np.take_along_axis(full, found.indices, axis=1)
     np.testing.assert_allclose(own**2 / 2 if metric == "cosine" else own, distances, atol=1e-7)
     assert all(len(set(row)) == K for row in found.indices.tolist())
@@ -69,7 +61,7 @@ def test_looking_into_all_lists_is_the_exact_search(case, metric):
 def test_the_recall_told_is_that_of_the_result(metric, probes):
     queries, candidates = CASES["random"]
     found = find_neighbours(queries, candidates, K, metric, index="faiss", probes=probes)
-    order = np.argsort(brute_squares(queries, candidates, metric), axis=1)[:, :K]
+    order = np.argsort(brute_distances(queries, candidates, metric), axis=1)[:, :K]
     hits = [len(set(ours) & set(theirs)) for ours, theirs in zip(found.indices.tolist(), order.tolist(), strict=True)]
     assert 0.1 < found.how["recall"] < 0.95
     assert found.how["recall"] == pytest.approx(sum(hits) / (K * len(queries)))
@@ -79,7 +71,7 @@ def test_the_recall_told_is_that_of_the_result(metric, probes):
 def test_of_many_queries_a_random_part_tells_the_recall():
     queries, candidates = clouds(900, seed=1)[0], clouds(1500, seed=2)[0]
     found = find_neighbours(queries, candidates, K, index="faiss", probes=1)
-    order = np.argsort(brute_squares(queries, candidates, "euclidean"), axis=1)[:, :K]
+    order = np.argsort(brute_distances(queries, candidates, "euclidean"), axis=1)[:, :K]
     hits = [len(set(ours) & set(theirs)) for ours, theirs in zip(found.indices.tolist(), order.tolist(), strict=True)]
     choosing, telling = ListSearch(queries, candidates, K).samples()
     assert found.how["recall_queries"] == len(telling) == len(choosing) == neighbours.SAMPLE
@@ -136,7 +128,7 @@ def test_same_seed_same_neighbours():
 def test_compressed_codes_propose_and_exact_distances_decide():
     queries, candidates = CASES["groups"]
     found = find_neighbours(queries, candidates, K, index="faiss", probes=10**6, codes="SQ8")
-    full = brute_squares(queries, candidates, "euclidean")
+    full = brute_distances(queries, candidates, "euclidean")
     np.testing.assert_allclose(found.distances, np.take_along_axis(full, found.indices, axis=1), atol=1e-6)
     assert found.how["recall"] > 0.9
 
