@@ -278,9 +278,10 @@ def _imported(code: str) -> Iterator[Path]:
 
 
 def _environment() -> dict[str, str]:
-    """Kernels of this environment, whatever the shell's PATH says."""
+    """Kernels of this environment, whatever the shell's PATH says, without warnings that lead nowhere."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    quiet = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONWARNINGS": "ignore:IProgress not found"}
+    return {**quiet, **os.environ, "PATH": path}
 
 
 def _known(number: str) -> Stage:

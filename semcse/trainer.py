@@ -23,6 +23,7 @@ from transformers import (
 
 from semcse import distributed
 from semcse.checkpoints import Checkpoints, Log
+from semcse.display import bar_options
 from semcse.encoder import Encoder
 from semcse.gradcache import cached_backward
 from semcse.losses import Objective
@@ -192,7 +193,7 @@ class Patience(EarlyStoppingCallback):
 
 
 class Progress(TrainerCallback):
-    """A bar with loss, scores and speed, silent away from a terminal and on other ranks than the first."""
+    """A bar with loss, scores and speed where somebody watches, silent on other ranks than the first."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Open the bar at the step that training starts from."""
@@ -202,7 +203,7 @@ class Progress(TrainerCallback):
             initial=state.global_step,
             desc="training",
             unit="step",
-            disable=None if state.is_world_process_zero else True,
+            **bar_options(state.is_world_process_zero),
         )
         self.shown: dict[str, str] = {}
 

@@ -1,5 +1,6 @@
 """A headless Chromium driven over its devtools protocol, for tests of pages; no driver program is needed."""
 
+import base64
 import json
 import os
 import shutil
@@ -45,13 +46,23 @@ class Page:
         return result["result"].get("value")
 
     def open(self, path: Path, width: int = 1200, height: int = 800) -> None:
+        """Open a file that holds a map of papers."""
+        self.goto(path.resolve().as_uri(), "!!window.paperMap", width, height)
+
+    def goto(self, url: str, ready: str, width: int = 1200, height: int = 800, seconds: float = 30) -> None:
+        """Open an address and wait until it has loaded and the expression `ready` is true."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-        self.call("Page.navigate", url=path.resolve().as_uri())
-        for _ in range(200):
-            if self.evaluate("document.readyState") == "complete" and self.evaluate("!!window.paperMap"):
-                return self.settle()
+        self.call("Page.navigate", url=url)
+        self.wait_until(f"document.readyState == 'complete' && ({ready})", seconds)
+        self.settle()
+
+    def wait_until(self, expression: str, seconds: float = 30) -> None:
+        """Wait until an expression is true in the page; RuntimeError when it is not by then."""
+        end = time.monotonic() + seconds
+        while not self.evaluate(expression):
+            if time.monotonic() > end:
+                raise RuntimeError(f"not true within {seconds} s: {expression}; the page said: {self.problems()}")
             time.sleep(0.05)
-        raise RuntimeError(f"{path} did not come up; the browser said: {self.events[-5:]}")
 
     def settle(self) -> None:
         """Wait until two frames have been drawn."""
@@ -60,10 +71,11 @@ class Page:
     def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
 
-    def click(self, x: float, y: float) -> None:
+    def click(self, x: float, y: float, times: int = 1) -> None:
         self.mouse("mouseMoved", x, y)
-        self.mouse("mousePressed", x, y, button="left", buttons=1, clickCount=1)
-        self.mouse("mouseReleased", x, y, button="left", clickCount=1)
+        for count in range(1, times + 1):
+            self.mouse("mousePressed", x, y, button="left", buttons=1, clickCount=count)
+            self.mouse("mouseReleased", x, y, button="left", clickCount=count)
         self.settle()
 
     def drag(self, x: float, y: float, dx: float, dy: float) -> None:
@@ -74,12 +86,15 @@ class Page:
         self.mouse("mouseReleased", x + dx, y + dy, button="left", clickCount=1)
         self.settle()
 
-    def click_on(self, selector: str) -> None:
-        """Click the middle of an element, as a reader would."""
-        box = f"document.querySelector({json.dumps(selector)})"
-        self.evaluate(f"{box}.scrollIntoView({{block: 'nearest'}})")
-        x, y = self.evaluate(f"(r => [r.x + r.width / 2, r.y + r.height / 2])({box}.getBoundingClientRect())")
-        self.click(x, y)
+    def click_on(self, selector: str, text: str | None = None, times: int = 1) -> None:
+        """Click the middle of an element, as a reader would; of those with this `text`, if given, once it is there."""
+        found = f"[...document.querySelectorAll({json.dumps(selector)})]"
+        if text is not None:
+            found += f".filter(e => e.getClientRects().length && e.textContent.trim() == {json.dumps(text)})"
+        self.wait_until(f"{found}.length")
+        self.evaluate(f"{found}[0].scrollIntoView({{block: 'nearest'}})")
+        x, y = self.evaluate(f"(r => [r.x + r.width / 2, r.y + r.height / 2])({found}[0].getBoundingClientRect())")
+        self.click(x, y, times)
 
     def type_into(self, selector: str, text: str) -> None:
         self.click_on(selector)
@@ -90,6 +105,10 @@ class Page:
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
         self.settle()
+
+    def screenshot(self, path: Path) -> None:
+        """What is in view, as a PNG file."""
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
     def problems(self) -> list[str]:
         """What went wrong in the page so far: exceptions, console errors, violations of its policy."""
