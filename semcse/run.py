@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ class Engine:
     cores: int | None = None
     jobs: int | None = None
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """The profile's folder. Raises RunError when there is none."""
         shipped = project_file("workflow", "profiles")
@@ -80,7 +80,7 @@ class Engine:
         names = ", ".join(sorted(path.name for path in shipped.iterdir()))
         raise RunError(f"no profile {self.profile!r}: give one of {names}, or a folder that holds a config.yaml")
 
-    @property
+    @cached_property
     def local(self) -> bool:
         """Whether notebooks run on this machine."""
         settings = yaml.safe_load((self.folder / "config.yaml").read_text("utf-8")) or {}

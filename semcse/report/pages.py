@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,9 +20,6 @@ from semcse.report.facts import cached_texts, environment, parameters, read_para
 from semcse.report.members import sweep_facts
 from semcse.report.rendering import code_style, data_uri, notebook_html, plain_traceback, tables
 from semcse.report.stages import Progress, last_invocation, run_stages, sweep_stage
-from semcse.run import STAGES
-
-VIEW_STAGES = (*(stage.rule for stage in STAGES), "ablations")
 
 
 class Picture(NamedTuple):
@@ -108,11 +104,9 @@ def _pictures(folder: Path, known: Mapping[str, tuple[str, str]]) -> list[Pictur
 
 def _descriptions() -> dict[str, tuple[str, str]]:
     """Stage and first line of each view by its name."""
-    from semcse.views.registry import VIEWS
+    from semcse.redraw import VIEW_STAGES, views
 
-    for stage in VIEW_STAGES:
-        import_module(f"semcse.views.{stage}")
-    return {view.__name__: (stage, _first_line(view.__doc__)) for stage in VIEW_STAGES for view in VIEWS.get(stage, [])}
+    return {view.__name__: (stage, _first_line(view.__doc__)) for stage in VIEW_STAGES for view in views(stage)}
 
 
 def _first_line(docstring: str | None) -> str:
