@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ import yaml
 from semcse.executed import read_execution
 from semcse.files import write_atomic
 from semcse.params import Study
+
+SECOND = 10**9
+"""In the nanoseconds of file times."""
 
 
 @dataclass(frozen=True)
@@ -218,10 +222,24 @@ def prepare(study: Study) -> Path:
     folder = study.folder.resolve()
     if {"{", "}"} & set(str(folder)):
         raise RunError(f"{folder}: expected a folder without braces, which Snakemake fills in; give another `folder`")
+    _settle_times(folder)
     _write_if_changed(folder / "params.yaml", _yaml(study.model_dump(mode="json")))
     for name, values in notebook_parameters(study).items():
         _write_if_changed(folder / "params" / f"{name}.yaml", _yaml(values))
     return folder
+
+
+def _settle_times(folder: Path) -> None:
+    """Bring what is dated ahead of now back, all by as much.
+
+    After a clock was set back, a file that changes now would be older than what was made of it, and Snakemake would
+    leave the stages that follow as they are.
+    """
+    written = {path: path.stat() for name in ("done", "params") for path in sorted((folder / name).glob("*.*"))}
+    ahead = max((found.st_mtime_ns for found in written.values()), default=0) - time.time_ns()
+    if ahead > 0:
+        for path, found in written.items():
+            os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns - ahead - SECOND))
 
 
 def notebook_parameters(study: Study) -> dict[str, dict[str, Any]]:
