@@ -3,10 +3,10 @@
     python benchmarks/recipes.py runs/abstracts [--recipes full crops] [--losses cosine] [--seeds 0 1 2] [--steps 120]
         [--papers 1000] [--share 0/2]
 
-A recipe is "full", the run's own, or the name of a file in params/ or params/ablations/ whose differences it takes.
-Every member (recipe, loss, seed) starts from the run's base and trains for the same number of steps on the run's
-training papers; the best of four checkpoints by the validation scores of A.3 is measured. Members that are done are
-skipped; `--share i/n` takes every n-th member, for several processes at once. Printed at the end: mean and standard
+A recipe is "full", the run's own, or a YAML file whose differences it takes, by its name in params/ or
+params/ablations/ or by its path. Every member (recipe, loss, seed) starts from the run's base and trains for the same
+number of steps on the run's training papers; the best of four checkpoints by the validation scores of A.3 is measured,
+or what the recipe's `selection` says. Members that are done are skipped; `--share i/n` takes every n-th member, for several processes at once. Printed at the end: mean and standard
 deviation over seeds with the tokens trained on, and 95 % intervals of the mean by Student's t.
 """
 
@@ -81,8 +81,13 @@ def members(run: Path, options: argparse.Namespace) -> Iterator[tuple[str, Study
     for seed, recipe, loss in itertools.product(options.seeds, options.recipes, options.losses):
         changes = {} if recipe == "full" else differences(own, load(f"{run / 'params.yaml'}+{recipe}").training)
         settings = Training.model_validate(common | LOSSES[loss] | changes)
-        name = f"{recipe}--{loss}--{seed}"
+        name = member_name(recipe, loss, seed)
         yield name, Study(folder=options.out / name, seed=seed, training=settings)
+
+
+def member_name(recipe: str, loss: str, seed: int) -> str:
+    """The name of a member and its folder."""
+    return f"{Path(recipe).stem}--{loss}--{seed}"
 
 
 def differences(own: Training, other: Training) -> dict[str, Any]:
@@ -111,13 +116,14 @@ def tokens_of(study: Study) -> float:
     return float(of_a_pair.sum() * study.training.batch_size / 1000)
 
 
-def base_scores(out: Path, base: str, pooling: str, data: tuple[Any, ...], papers: int) -> None:
-    """The untrained base under both metrics."""
-    for loss, metric in (("cosine", "cosine"), ("triplet", "euclidean")):
-        path = base_path(out, pooling, loss)
+def base_scores(options: argparse.Namespace, pooling: str, data: tuple[Any, ...]) -> None:
+    """The untrained base under the metric of each loss."""
+    for loss in options.losses:
+        path = base_path(options.out, pooling, loss)
         if not path.is_file():
-            model = open_model(base, pooling=pooling, precision="bfloat16", metric=metric)
-            write_atomic(path, json.dumps(scores(model, data[2], data[3], papers)))
+            metric = metric_of(Training.model_validate(LOSSES[loss]))
+            model = open_model(str(base_folder(options.run)), pooling=pooling, precision="bfloat16", metric=metric)
+            write_atomic(path, json.dumps(scores(model, data[2], data[3], options.papers)))
 
 
 def base_path(out: Path, pooling: str, loss: str) -> Path:
@@ -133,9 +139,9 @@ def found(options: argparse.Namespace, poolings: Sequence[str]) -> pd.DataFrame:
             path = base_path(options.out, pooling, loss)
             rows.append({"loss": loss, "recipe": f"base, {pooling}"} | json.loads(path.read_text()))
         for recipe, seed in itertools.product(options.recipes, options.seeds):
-            path = options.out / f"{recipe}--{loss}--{seed}" / "scores.json"
+            path = options.out / member_name(recipe, loss, seed) / "scores.json"
             if path.is_file():
-                rows.append({"loss": loss, "recipe": recipe, "seed": seed} | json.loads(path.read_text()))
+                rows.append({"loss": loss, "recipe": Path(recipe).stem, "seed": seed} | json.loads(path.read_text()))
     frame = pd.DataFrame(rows)
     of_tasks = frame.rename(columns=dict(zip(TASKS, LOWER_IS_BETTER, strict=True)))
     means = of_tasks.groupby(["loss", "recipe"])[list(LOWER_IS_BETTER)].mean()
@@ -194,7 +200,7 @@ def main() -> None:
     poolings = list(dict.fromkeys(["cls", *(study.training.pooling for _, study in studies)]))
     if share == 0:
         for pooling in poolings:
-            base_scores(options.out, str(base_folder(run)), pooling, data, options.papers)
+            base_scores(options, pooling, data)
     for name, study in studies[share::shares]:
         run_member(study, data, options.papers)
         print(name, (study.folder / "scores.json").read_text(), flush=True)
