@@ -6,8 +6,9 @@
 A recipe is "full", the run's own, or a YAML file whose differences it takes, by its name in params/ or
 params/ablations/ or by its path. Every member (recipe, loss, seed) starts from the run's base and trains for the same
 number of steps on the run's training papers; the best of four checkpoints by the validation scores of A.3 is measured,
-or what the recipe's `selection` says. Members that are done are skipped; `--share i/n` takes every n-th member, for several processes at once. Printed at the end: mean and standard
-deviation over seeds with the tokens trained on, and 95 % intervals of the mean by Student's t.
+or what the recipe's `selection` says. Members that are done are skipped; `--share i/n` takes every n-th member, for
+several processes at once. Printed at the end: mean and standard deviation over seeds with the tokens trained on, and
+95 % intervals of the mean by Student's t.
 """
 
 import argparse
