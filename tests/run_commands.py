@@ -156,7 +156,8 @@ class Clone:
     def run(self, where: str, text: str) -> Iterator[Result]:
         """Run a command, before it those that make what it needs."""
         for name, maker in NEEDED.items():
-            if name in text and not text.startswith(maker) and not (self.place / name).exists() and name not in _made(text):
+            makes_it = text.startswith(maker) or name in _made(text)
+            if name in text and not makes_it and not (self.place / name).exists():
                 yield from self.run(f"before {where}", maker)
         started = time.monotonic()
         log = self.logs / f"{len(list(self.logs.iterdir())):03d}.log"
