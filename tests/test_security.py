@@ -136,6 +136,7 @@ def test_checkpoints_run_no_code(name: str, tmp_path: Path, mark: Path) -> None:
     assert last is not None
     assert (last / name).is_file()
     torch.save({"state": Bomb(mark)}, last / name)
+    Checkpoints(broken.folder / "checkpoints").mark_whole(2)  # with the checksums of a stranger's files
     with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
         train(broken, RECORDS, HELD_OUT)
 
