@@ -80,14 +80,20 @@ def test_embed_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     whole = [(tmp_path / "whole.npy").with_suffix(suffix).read_bytes() for suffix in (".npy", ".parquet", ".json")]
     while kills < KILLS:
         write_vectors(Corpus(few), "lengths", out)
-        before, encoder.calls.value, own = out.read_bytes(), 0, 0
-        while kills < KILLS and killed(lambda: write_vectors(Corpus(papers), "lengths", out, block=16), 0.6, dice):
-            kills, own = kills + 1, own + 1
-            assert out.read_bytes() == before
-            assert len(load_vectors(out).vectors) == 9
-        write_vectors(Corpus(papers), "lengths", out, block=16)
+        before, encoder.calls.value, allowed, unfinished = out.read_bytes(), 0, 25, True
+        while kills < KILLS and unfinished:
+            unfinished = killed(lambda: write_vectors(Corpus(papers), "lengths", out, block=16), 0.6, dice)
+            if unfinished:
+                kills, allowed = kills + 1, allowed + 1  # at most the block in hand is lost
+                if out.read_bytes() == before and out.with_suffix(".json").exists():
+                    assert len(load_vectors(out).vectors) == 9
+                else:  # killed amid the last renames: all is done again
+                    assert out.read_bytes() in (before, whole[0])
+                    allowed += 25
+        if unfinished:
+            write_vectors(Corpus(papers), "lengths", out, block=16)
         assert [out.with_suffix(suffix).read_bytes() for suffix in (".npy", ".parquet", ".json")] == whole
-        assert encoder.calls.value <= 25 + own  # at most the block in hand is lost
+        assert encoder.calls.value <= allowed
         assert not list(tmp_path.glob("*.partial"))
 
 
