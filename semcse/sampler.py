@@ -1,7 +1,7 @@
 """Pairs for training: an anchor and a positive of every paper once an epoch (section 4.2)."""
 
 import itertools
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,8 @@ from semcse.papers import paper_text
 from semcse.sentences import split_sentences
 
 KINDS = ("summary", "title", "sentence", "paper")
-WANTED = {"summary": "summary", "sentence": "sentence", "both": "summary or sentence"}
+ANCHORS = {"summary": "summary", "sentence": "sentence", "both": "summary or sentence"}
+"""What can be an anchor, and what a paper without one lacks."""
 MIX = {"summary": 0.5, "title": 0.15, "sentence": 0.35}
 Indices = NDArray[np.int64]
 Record = Mapping[str, Any]
@@ -69,8 +70,8 @@ class PairSampler:
     ) -> None:
         _check_mix(mix)
         _check_sizes(len(records), batch_size, rank, world_size)
-        if anchors not in WANTED:
-            raise ValueError(f"anchors must be one of {', '.join(WANTED)}, got {anchors!r}")
+        if anchors not in ANCHORS:
+            raise ValueError(f"anchors must be one of {', '.join(ANCHORS)}, got {anchors!r}")
         self.batch_size = batch_size
         self.seed = seed
         self.same_input = same_input
@@ -80,7 +81,8 @@ class PairSampler:
         self.ids: list[Hashable] = [record["corpus_id"] for record in records]
         _check_unique(self.ids)
         self._weights = np.array([mix.get(kind, 0.0) for kind in KINDS])
-        self.texts, self._spans = _text_table(records, anchors, separator)
+        drawn = {kind for kind in KINDS if mix.get(kind)}
+        self.texts, self._spans = _text_table(records, anchors, separator, drawn)
         self._check_papers(anchors)
         self._resume = 0
         self._position = 0
@@ -189,17 +191,22 @@ class PairSampler:
         for paper, corpus_id in enumerate(self.ids):
             own = len(self._rows(paper, "summary"))
             if own == 0:
-                raise ValueError(f"paper {corpus_id!r} has no {WANTED[anchors]} to be an anchor; leave it out")
+                raise ValueError(f"paper {corpus_id!r} has no {ANCHORS[anchors]} to be an anchor; leave it out")
             for kind in kinds:
                 if not self._can_give(paper, kind):
                     raise ValueError(
-                        f"paper {corpus_id!r} has {own} distinct {WANTED[anchors]}{'' if own == 1 else 's'} and "
+                        f"paper {corpus_id!r} has {own} distinct {ANCHORS[anchors]}{'' if own == 1 else 's'} and "
                         f"no {kind} that differs from its anchor; leave the paper out or set mix[{kind!r}] to 0"
                     )
 
 
-def _text_table(records: Sequence[Record], anchors: str, separator: str) -> tuple[list[str], dict[str, Spans]]:
-    """All texts one after the other, and which rows of them are whose; texts of one paper and kind are distinct."""
+def _text_table(
+    records: Sequence[Record], anchors: str, separator: str, drawn: Set[str]
+) -> tuple[list[str], dict[str, Spans]]:
+    """All texts one after the other, and which rows of them are whose; texts of one paper and kind are distinct.
+
+    Summaries, which are the anchors, and of the other kinds those that are drawn, since every text is tokenised.
+    """
     texts: list[str] = []
     rows: dict[str, list[tuple[int, int]]] = {kind: [] for kind in KINDS}
     for record in records:
@@ -212,7 +219,7 @@ def _text_table(records: Sequence[Record], anchors: str, separator: str) -> tupl
             "paper": [paper_text(record, separator)],
         }
         for kind, items in own.items():
-            distinct = _distinct(items)
+            distinct = _distinct(items) if kind in {"summary", *drawn} else []
             rows[kind].append((len(texts), len(distinct)))
             texts.extend(distinct)
     spans = {kind: Spans(*np.array(pairs, dtype=np.int64).T) for kind, pairs in rows.items()}

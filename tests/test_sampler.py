@@ -144,6 +144,14 @@ def test_anchors_may_be_summaries_and_sentences() -> None:
         assert chisquare([sentences, len(pairs) - sentences], [4 / 9 * len(pairs), 5 / 9 * len(pairs)]).pvalue > 0.001
 
 
+def test_texts_that_are_never_drawn_are_not_kept() -> None:
+    records = papers(4)
+    own = [text for record in records for text in record["summaries"]]
+    assert PairSampler(records, mix={"summary": 1.0}, batch_size=2).texts == own
+    titled = PairSampler(records, mix={"summary": 0.5, "title": 0.5}, batch_size=2).texts
+    assert sorted(titled) == sorted([*own, *(record["title"] for record in records)])
+
+
 @pytest.mark.parametrize("weights", [{"summary": 0.5, "title": 0.15, "sentence": 0.35}, {"title": 1.0}])
 def test_a_kind_without_weight_never_comes(weights: dict[str, float]) -> None:
     records = papers(640)
