@@ -2,11 +2,12 @@
 
     python tests/run_commands.py --list                          # what would run and what not, with the reasons
     python tests/run_commands.py --only README.md --skip-long    # a page, without what takes ten minutes or more
+    python tests/run_commands.py --short                         # all, the long ones with less data or fewer steps
     python tests/run_commands.py                                 # all: a working day on two cores
 
-The clone is of the last commit. Commands are run as they stand; what a reader is said to have (a file of papers, a
-model folder, a finished run) is made before. Every command ends with a status and its seconds, those that cannot run
-here with the reason. Exit status 1 when one failed.
+The clone is of the last commit. Commands are run as they stand, or with `--short` with options behind them that make
+them small; what a reader is said to have (a file of papers, a model folder, a finished run) is made before. Every
+command ends with a status and its seconds, those that cannot run here with the reason. Exit status 1 when one failed.
 """
 
 from __future__ import annotations
@@ -69,6 +70,17 @@ LONG: dict[str, int] = {
     r"semcse\[mteb\]|^make docs|transformers\[serving\]": 3,
 }
 """Minutes on two cores, roughly, by pattern; the first that fits counts. What is not here takes less than two."""
+SHORTER: dict[str, str] = {
+    r"^semcse (run|sweep) ": "-p training.max_steps=4 -p training.evaluate_every=2 -p training.warmup_steps=1",
+    r"^python benchmarks/recipes.py ": "--seeds 0 --steps 40 --papers 200",
+    r"^python benchmarks/scirepeval.py": "--scale 0.02",
+    r"^python benchmarks/scaling.py --pa": "--sizes 2000 --real 200",
+    r"^python benchmarks/training.py": "--steps 2 --rounds 1",
+    r"^python benchmarks/job_memory.py": "--papers 1000 2000",
+    r"^python benchmarks/projection.py": "--rows 3000 --peer-rows 1000",
+    r"^python benchmarks/generation.py": "--papers 1 --new-tokens 8",
+}
+"""Options that make a command small, put behind its own, whose place they take; a sweep gets one seed as well."""
 LONG_FROM = 10
 """Minutes from which on a command can be left out: the runs that others build on take less."""
 NEEDED = {
@@ -109,6 +121,12 @@ def minutes(text: str) -> int:
     return next((long for pattern, long in LONG.items() if re.search(pattern, text)), 0)
 
 
+def shortened(text: str) -> str:
+    """A command with the options that make it small."""
+    added = [options for pattern, options in SHORTER.items() if re.search(pattern, text)]
+    return " ".join([text, *added, *(["--seeds 0"] if text.startswith("semcse sweep ") else [])])
+
+
 def chosen(only: Sequence[str]) -> list[Line]:
     """The lines of these pages ("README.md", "docs/faq.md" or "faq.md"), of all by default."""
     known = {str(page.relative_to(ROOT)): page for page in pages()}
@@ -118,8 +136,8 @@ def chosen(only: Sequence[str]) -> list[Line]:
     return [line for line in shell_lines() if str(line.page.relative_to(ROOT)) in wanted]
 
 
-def plan(lines: Iterable[Line], skip_long: bool) -> Iterator[tuple[Line, Result | None]]:
-    """Each line with what is known of it before anything runs: None for those to run."""
+def plan(lines: Iterable[Line], skip_long: bool) -> Iterator[tuple[Line, str, Result | None]]:
+    """Each line, the command in it, and what is known of it before anything runs: None for those to run."""
     first: dict[str, str] = {}
     for line in lines:
         text = " ".join(line.text.partition("  #")[0].split())
@@ -131,13 +149,14 @@ def plan(lines: Iterable[Line], skip_long: bool) -> Iterator[tuple[Line, Result 
         elif skip_long and minutes(text) >= LONG_FROM:
             known = Result("left out", 0, line.where, text, f"long, about {minutes(text)} min")
         first.setdefault(text, line.where)
-        yield line, known
+        yield line, text, known
 
 
 class Clone:
     """A clone with its own environment, in which commands are run one after the other."""
 
-    def __init__(self, folder: Path, limit: float) -> None:
+    def __init__(self, folder: Path, limit: float, short: bool = False) -> None:
+        self.short = short
         self.place = folder / "main"
         self.logs = folder / "logs"
         self.limit = limit
@@ -159,6 +178,7 @@ class Clone:
             makes_it = text.startswith(maker) or name in _made(text)
             if name in text and not makes_it and not (self.place / name).exists():
                 yield from self.run(f"before {where}", maker)
+        text = shortened(text) if self.short else text
         started = time.monotonic()
         log = self.logs / f"{len(list(self.logs.iterdir())):03d}.log"
         status = self._shell(text, log)
@@ -218,8 +238,8 @@ def run_all(lines: Sequence[Line], clone: Clone, skip_long: bool, setup: str = S
 
     for result in clone.run("first", setup):
         note(result)
-    for line, known in plan(lines, skip_long):
-        for result in [known] if known else clone.run(line.where, line.text):
+    for line, text, known in plan(lines, skip_long):
+        for result in [known] if known else clone.run(line.where, text):
             note(result)
     return results
 
@@ -229,6 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="run the commands that README and docs show, in a fresh clone")
     parser.add_argument("--only", nargs="+", default=[], metavar="PAGE", help="README.md, docs/faq.md ...")
     parser.add_argument("--skip-long", action="store_true", help=f"leave out what takes {LONG_FROM} minutes or more")
+    parser.add_argument("--short", action="store_true", help="run long commands with less data or fewer steps")
     parser.add_argument("--list", action="store_true", help="say what would run; run nothing")
     parser.add_argument("--limit", type=float, default=300, metavar="MINUTES", help="of one command")
     parser.add_argument("--keep", type=Path, help="a new folder for clone and logs, which then stay")
@@ -239,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = given.keep or Path(tempfile.mkdtemp(prefix="semcse-commands-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        clone = Clone(folder, 60 * given.limit)
+        clone = Clone(folder, 60 * given.limit, given.short)
         clone.make()
         results = run_all(lines, clone, given.skip_long)
     finally:
@@ -252,10 +273,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _list(lines: Sequence[Line], skip_long: bool) -> int:
     planned = list(plan(lines, skip_long))
-    for line, known in planned:
-        print(known or Result("runs", 60.0 * minutes(line.text), line.where, line.text))  # noqa: T201
-    total = sum(minutes(line.text) for line, known in planned if known is None)
-    print(f"{sum(known is None for _, known in planned)} of {len(planned)} run; the long ones take about {total} min")  # noqa: T201
+    for line, text, known in planned:
+        print(known or Result("runs", 60.0 * minutes(text), line.where, text))  # noqa: T201
+    total = sum(minutes(text) for _, text, known in planned if known is None)
+    print(f"{sum(known is None for *_, known in planned)} of {len(planned)} run; the long ones take about {total} min")  # noqa: T201
     return 0
 
 

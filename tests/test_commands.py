@@ -3,6 +3,7 @@ that would read it. A kind of command that no rule knows fails."""
 
 import ast
 import re
+import shlex
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -240,7 +241,24 @@ def test_a_command_that_does_not_end_has_failed(tmp_path):
     assert (result.status, result.seconds < 10) == ("FAILED", True)
 
 
-@pytest.mark.parametrize("pattern", [pattern for pattern, *_ in run_commands.REASONS] + list(run_commands.LONG))
+def test_short_commands_are_the_page_s_with_smaller_sizes(beside):
+    texts = {command: shlex.join(command.words) for command in commands()}
+    short = {command: run_commands.shortened(text) for command, text in texts.items()}
+    changed = {command: text for command, text in short.items() if text != texts[command]}
+    assert {command.words[:2] for command in changed} >= {("semcse", "run"), ("semcse", "sweep")}
+    for command, text in changed.items():
+        (words,) = parts(text)
+        check(Command(command.page, command.line, words), beside(command.page))
+        if words[0] == "semcse":
+            given = SUBCOMMANDS[words[1]].make_context(words[1], list(words[2:])).params
+            assert "training.max_steps=4" in given["override"]
+            assert given.get("seeds", "0") == "0"
+
+
+RULES_OF_USE = [*(pattern for pattern, *_ in run_commands.REASONS), *run_commands.LONG, *run_commands.SHORTER]
+
+
+@pytest.mark.parametrize("pattern", RULES_OF_USE)
 def test_every_rule_on_what_runs_is_of_use(pattern):
     assert [line.text for line in shell_lines() if re.search(pattern, line.text)]
 
