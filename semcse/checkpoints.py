@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from semcse.files import atomic_path, write_atomic
+from semcse.files import atomic_path, file_digest, write_atomic
 from semcse.readers import DataError, read_object
 
 KEPT = 2
@@ -55,15 +55,15 @@ class Checkpoints:
         checkpoint the oldest.
         """
         folder = self.folder / f"checkpoint-{step}"
-        files = {path.name: _file_digest(path) for path in sorted(folder.iterdir()) if path.name != _WHOLE}
+        files = {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.name != _WHOLE}
         write_atomic(folder / _WHOLE, json.dumps({"step": step, "files": files}))
-        for older in sorted(self.folder.glob("checkpoint-*"), key=_step)[:-KEPT]:
+        for older in sorted(self.folder.glob("checkpoint-*"), key=step_of)[:-KEPT]:
             shutil.rmtree(older)
 
     def last(self) -> Path | None:
         """The whole checkpoint with the highest step."""
         whole = [path.parent for path in self.folder.glob(f"checkpoint-*/{_WHOLE}")]
-        return max(whole, key=_step, default=None)
+        return max(whole, key=step_of, default=None)
 
     def save_best(self, step: int, weights: dict[str, Tensor]) -> None:
         """Keep the weights of the best evaluation, at `step`."""
@@ -147,7 +147,8 @@ def training_log(folder: str | Path) -> pd.DataFrame:
     return frame.groupby("step", as_index=False)[columns].first()
 
 
-def _step(checkpoint: Path) -> int:
+def step_of(checkpoint: Path) -> int:
+    """The step after which the folder of a checkpoint was written."""
     return int(checkpoint.name.split("-")[1])
 
 
@@ -155,14 +156,9 @@ def _as_written(checkpoint: Path) -> bool:
     """Whether all files of a whole checkpoint have the digests that were noted."""
     try:
         noted: dict[str, str] = json.loads((checkpoint / _WHOLE).read_bytes()).get("files", {})
-        return all(_file_digest(checkpoint / name) == told for name, told in noted.items())
+        return all(file_digest(checkpoint / name) == told for name, told in noted.items())
     except (OSError, ValueError):
         return False
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "blake2b").hexdigest()
 
 
 def digest(parts: Iterable[Any]) -> str:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from semcse.corpus_vectors import Made, open_by_folder
+from semcse.corpus_vectors import Made, open_encoder
 from semcse.matching import nearest
 from semcse.models import Embedder
 from semcse.papers import tidy
@@ -78,7 +78,7 @@ def nearest_to_paper(stored: CorpusVectors, corpus_id: str, k: int = 10, *, mode
 
 def _same_model(stored: CorpusVectors, model: str) -> Embedder:
     """The model, after a check that it is the one that made the vectors."""
-    embedder = open_by_folder(model, stored.made.max_length, stored.made.precision)
+    embedder = open_encoder(model, stored.made.max_length, stored.made.precision)
     if embedder.fingerprint != stored.made.fingerprint:
         raise ValueError(
             f"{stored.path} was made by {stored.made.model} ({stored.made.fingerprint[:12]}), and {model} "

@@ -7,15 +7,12 @@ after another. Until the last block is written they lie in the folder `x.partial
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from hashlib import blake2b
 from io import BufferedRandom
 from itertools import islice
@@ -30,8 +27,7 @@ import yaml
 from tqdm.auto import tqdm
 
 from semcse.encoder import PRECISIONS, Encoder
-from semcse.files import write_atomic
-from semcse.folders import read_similarity
+from semcse.files import alone, write_atomic
 from semcse.models import Embedder, load_models, open_model
 from semcse.papers import file_rows, paper_text, tidy
 from semcse.precision import inner_precision
@@ -41,7 +37,7 @@ BLOCK = 2048
 """Papers read, embedded and written together."""
 CHARACTERS_PER_TOKEN = 4
 """Of English in word pieces; how long a corpus is in tokens before the first of it is tokenized."""
-VECTORS, TITLES, IDENTITY = "vectors.npy", "titles.parquet", "identity.txt"
+VECTORS, TITLES, IDENTITY, LOCK = "vectors.npy", "titles.parquet", "identity.txt", "lock"
 """What the folder of an unfinished call holds."""
 TITLE = 200
 """Characters of a plain text that stand for its title."""
@@ -106,7 +102,7 @@ def write_vectors(
 ) -> Survey:
     """Embed every paper of a file into `out` (.npy), its ids and titles beside it; all of it, or nothing is changed.
 
-    The text of a paper is title, separator and abstract, as in the benchmark. `model` as `open_by_folder` takes it.
+    The text of a paper is title, separator and abstract, as in the benchmark. `model` as `open_encoder` takes it.
     The file is read twice: first to check every paper, so that a bad one is told before the work, not after. Where a
     call was stopped, the next one of the same papers and model goes on from its last whole block and ends in the same
     bytes. Raises DataError for papers that cannot be used and where another call writes the same file, ValueError and
@@ -115,21 +111,21 @@ def write_vectors(
     out = Path(out)
     if out.suffix != ".npy":
         raise ValueError(f"{out}: expected a name that ends in .npy")
-    embedder = open_by_folder(model, max_length, precision)
+    embedder = open_encoder(model, max_length, precision)
     survey = _survey(_papers(corpus, embedder.separator), corpus)
     usable = (paper for paper in _papers(corpus, embedder.separator) if paper.problem is None)
-    blocks = iter(partial(_block, usable, block), [])
     inner = inner_precision(precision)  # what "auto" meant here; another machine would compute otherwise
     begun = out.with_suffix(".partial")
-    with _alone(begun):
+    busy = DataError(f"{begun} is being written by another process; wait for it, or name another file")
+    with alone(begun / LOCK, busy):
         _keep_only(begun, f"{embedder.fingerprint} {inner} {block} {survey}")
-        dimensions = _write(embedder, blocks, survey, begun, block)
+        dimensions = _write(embedder, usable, survey, begun, block)
         made = Made(model, embedder.fingerprint, embedder.metric, max_length, inner, survey.papers, dimensions)
         out.with_suffix(".json").unlink(missing_ok=True)
         os.replace(begun / TITLES, out.with_suffix(".parquet"))
         os.replace(begun / VECTORS, out)
         write_atomic(out.with_suffix(".json"), json.dumps(asdict(made), indent=2) + "\n")
-        shutil.rmtree(begun)
+        shutil.rmtree(begun, ignore_errors=True)  # what matters has moved; NFS keeps the lock until it is let go
     return survey
 
 
@@ -144,8 +140,8 @@ def parse_columns(text: str) -> dict[str, str]:
     return columns
 
 
-def open_by_folder(model: str, max_length: int | None = None, precision: str = "auto") -> Embedder:
-    """A model as `models.open_model`, a folder compared by the similarity that it says itself.
+def open_encoder(model: str, max_length: int | None = None, precision: str = "auto") -> Embedder:
+    """A model as `models.open_model`, to embed texts that come block by block.
 
     Precision "auto" is bfloat16 where the hardware is fast in it. Raises ValueError for word counts, which are fitted
     on the texts.
@@ -155,12 +151,7 @@ def open_by_folder(model: str, max_length: int | None = None, precision: str = "
         raise ValueError(f"{model} is fitted on its texts and cannot embed others: take an encoder")
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    folder = Path(model).expanduser()
-    told = read_similarity(folder) if entry is None and folder.is_dir() else None
-    metric: Literal["euclidean", "cosine"] | None = None
-    if told is not None:
-        metric = "euclidean" if told == "euclidean" else "cosine"
-    return open_model(model, metric=metric, max_length=max_length, precision=inner_precision(precision))
+    return open_model(model, max_length=max_length, precision=inner_precision(precision))
 
 
 def _papers(corpus: Corpus, separator: str) -> Iterator[Paper]:
@@ -207,27 +198,6 @@ def _refusal(survey: Survey) -> str:
     return "\n".join([heading, *(f"  {line}" for line in survey.first_left_out), *more, remedy])
 
 
-def _block(papers: Iterator[Paper], size: int) -> list[Paper]:
-    return list(islice(papers, size))
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """The folder, made if need be, for one process at a time: the kernel's lock ends with the process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(
-                f"{folder} is being written by another process; wait for it, or name another file"
-            ) from None
-        yield
-    finally:
-        os.close(handle)
-
-
 def _keep_only(folder: Path, identity: str) -> None:
     """Drop what an unfinished call of other papers, model or settings left."""
     note = folder / IDENTITY
@@ -236,7 +206,7 @@ def _keep_only(folder: Path, identity: str) -> None:
         write_atomic(note, identity)
 
 
-def _write(embedder: Embedder, blocks: Iterator[list[Paper]], survey: Survey, folder: Path, size: int) -> int:
+def _write(embedder: Embedder, papers: Iterator[Paper], survey: Survey, folder: Path, size: int) -> int:
     """Write titles, and vectors from the first block that is not there yet; D.
 
     Plain writing, not a writable map: a full disk is then an error and not the end of the process.
@@ -247,7 +217,7 @@ def _write(embedder: Embedder, blocks: Iterator[list[Paper]], survey: Survey, fo
     bar = tqdm(total=survey.characters // CHARACTERS_PER_TOKEN, unit="tok", unit_scale=True, disable=None)
     with bar, (folder / VECTORS).open("a+b") as handle, pq.ParquetWriter(folder / TITLES, schema) as table:
         there, dimensions = _whole_blocks(handle, size)
-        for block in blocks:
+        while block := list(islice(papers, size)):
             if done < there:
                 bar.update(sum(len(paper.text) for paper in block) // CHARACTERS_PER_TOKEN)
             else:

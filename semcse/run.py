@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import fcntl
 import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -21,7 +20,7 @@ import nbformat
 import yaml
 
 from semcse.executed import read_execution
-from semcse.files import write_atomic
+from semcse.files import alone, write_atomic
 from semcse.params import Study
 
 SECOND = 10**9
@@ -137,19 +136,9 @@ def execute_study(
             drive(command, folder, study.name, engine)
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """A run's folder for one call at a time, before anything is written there.
-
-    The lock is the kernel's, so that it goes with the process that holds it, however that ends. Raises RunError.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"{folder} is in use by another run; wait for it to end, or choose a name") from None
-        yield
+def locked(folder: Path) -> AbstractContextManager[None]:
+    """A run's folder for one call at a time, before anything is written there. Entering raises RunError."""
+    return alone(folder / ".lock", RunError(f"{folder} is in use by another run; wait for it to end, or choose a name"))
 
 
 def drive(arguments: Sequence[str], folder: Path, name: str, engine: Engine) -> None:

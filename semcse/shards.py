@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from semcse.files import atomic_path, write_atomic
+from semcse.papers import read_table
 from semcse.readers import DataError, read_object
 
 MANIFEST = "manifest.json"
@@ -121,16 +122,9 @@ def load_rows(folder: str | os.PathLike[str]) -> pd.DataFrame:
             f"{folder}: {len(missing)} of {len(paths)} shards are missing ({missing[0]}, ...): the job has not ended. "
             "Start it again with the same parameters; it continues."
         )
-    table: pd.DataFrame = pa.concat_tables([_read_shard(path) for path in paths]).to_pandas()
+    remedy = "Delete it and write it alone anew: semcse run SPEC --only 02."
+    table: pd.DataFrame = pa.concat_tables([read_table(path, remedy) for path in paths]).to_pandas()
     return table
-
-
-def _read_shard(path: Path) -> pa.Table:
-    try:
-        return pq.read_table(path, page_checksum_verification=True)
-    except (OSError, pa.ArrowInvalid) as error:
-        remedy = "Delete it and write it alone anew: semcse run SPEC --only 02."
-        raise DataError(f"{path}: damaged ({error}). {remedy}") from error
 
 
 def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from semcse import distributed
-from semcse.checkpoints import Checkpoints, Log
+from semcse.checkpoints import Checkpoints, Log, step_of
 from semcse.display import bar_options
 from semcse.encoder import Encoder
 from semcse.gradcache import cached_backward
@@ -162,7 +162,7 @@ class ContrastiveTrainer(Trainer):
 
     def _steps_done(self) -> int:
         checkpoint = self.checkpoints.last()
-        return int(checkpoint.name.split("-")[1]) if checkpoint else 0
+        return step_of(checkpoint) if checkpoint else 0
 
     def _checked(self, loss: Tensor, inputs: Batch) -> Tensor:
         if not math.isfinite(float(loss.detach())):

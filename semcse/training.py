@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from semcse import distributed, models
-from semcse.checkpoints import Checkpoints, Log, digest, training_log
+from semcse.checkpoints import Checkpoints, Log, digest, step_of, training_log
 from semcse.encoder import Encoder
 from semcse.export import licence_of, model_card
 from semcse.losses import InfoNCELoss, Objective, TripletLoss
@@ -123,7 +123,7 @@ def _trainer(
     settings, last = study.training, checkpoints.last()
     log = Log(study.folder / "training" / "log.jsonl")
     if distributed.rank() == 0:
-        log.rewind(int(last.name.split("-")[1]) if last else None)
+        log.rewind(step_of(last) if last else None)
     torch.manual_seed(study.seed)
     model = TrainableEncoder(encoder.model, settings.pooling, settings.projection)
     if settings.compile:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from semcse.cli import app
 from semcse.corpus_search import load_vectors, nearest_to_paper, nearest_to_question
-from semcse.corpus_vectors import Corpus, open_by_folder, parse_columns, write_vectors
+from semcse.corpus_vectors import Corpus, open_encoder, parse_columns, write_vectors
 from semcse.encoder import Encoder
 from semcse.models import ModelUnavailable
 from semcse.papers import load_papers
@@ -271,12 +271,12 @@ def test_a_bar_of_one_s_own_counts_the_tokens(model):
 )
 def test_models_that_cannot_embed_are_explained(model, options, message):
     with pytest.raises(ValueError, match=message):
-        open_by_folder(**{"model": str(model), **options})
+        open_encoder(**{"model": str(model), **options})
 
 
 def test_unknown_models_names_and_columns_are_explained(tmp_path, model):
     with pytest.raises(ModelUnavailable, match="neither a folder nor a model"):
-        open_by_folder("SciNLC")
+        open_encoder("SciNLC")
     with pytest.raises(ValueError, match=r"ends in \.npy"):
         write_vectors(Corpus("my.csv"), str(model), tmp_path / "v.txt")
     with pytest.raises(ValueError, match="expected columns like"):

@@ -13,6 +13,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 from semcse import models, published
 from semcse.baselines import WordCounts
 from semcse.embeddings import embed
+from semcse.encoder import Encoder
 from semcse.models import Embedder, ModelUnavailable, load_models, open_model, resolve
 
 TEXTS = ["a cell divides", "two stars collide", "a proof by induction"]
@@ -206,6 +207,15 @@ def test_without_a_hub_the_local_cache_still_gives_a_model(monkeypatch, tiny, tm
     model = open_model("Own", models=load_models(zoo(tmp_path, text)))
     assert model.encode(TEXTS).shape == (3, 16)
     assert wanted == [("some/model", "abc", True)]
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "euclidean"])
+def test_a_folder_is_compared_as_it_says_itself(tiny, tmp_path, similarity):
+    folder = Encoder.load(tiny).save(tmp_path / "own", similarity=similarity)
+    assert open_model(str(folder)).metric == similarity
+    assert open_model(str(folder), metric="cosine").metric == "cosine"
+    (folder / "config_sentence_transformers.json").unlink()
+    assert open_model(str(folder)).metric == "cosine"
 
 
 def test_tfidf_is_scikit_learns_and_finds_shared_words():

@@ -22,6 +22,7 @@ from semcse.cli import app
 from semcse.corpus_search import load_vectors
 from semcse.corpus_vectors import Corpus, write_vectors
 from semcse.embeddings import embed
+from semcse.files import alone
 from semcse.models import Embedder
 from semcse.params import load
 from semcse.readers import DataError
@@ -74,7 +75,7 @@ class Slow(Lengths):
 )
 def test_embed_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, dice, kills = Slow(), np.random.default_rng(0), 0
-    monkeypatch.setattr(corpus_vectors, "open_by_folder", lambda *_: Embedder("lengths", encoder, "cosine"))
+    monkeypatch.setattr(corpus_vectors, "open_encoder", lambda *_: Embedder("lengths", encoder, "cosine"))
     papers, few, out = corpus(tmp_path / "my.csv", 400), corpus(tmp_path / "few.csv", 9), tmp_path / "v.npy"
     write_vectors(Corpus(papers), "lengths", tmp_path / "whole.npy", block=16)
     whole = [(tmp_path / "whole.npy").with_suffix(suffix).read_bytes() for suffix in (".npy", ".parquet", ".json")]
@@ -156,9 +157,10 @@ def test_two_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told
     study, out = load("demo", [f"folder={tmp_path / 'run'}"]), tmp_path / "v.npy"
     prepare(study)
     papers = corpus(tmp_path / "my.csv", 20)
-    monkeypatch.setattr(corpus_vectors, "open_by_folder", lambda *_: Embedder("lengths", Lengths(), "cosine"))
+    monkeypatch.setattr(corpus_vectors, "open_encoder", lambda *_: Embedder("lengths", Lengths(), "cosine"))
     write_vectors(Corpus(papers), "lengths", out)
-    held = (lambda: locked(study.folder)) if what == "run" else (lambda: corpus_vectors._alone(tmp_path / "v.partial"))
+    lock = tmp_path / "v.partial" / corpus_vectors.LOCK
+    held = (lambda: locked(study.folder)) if what == "run" else (lambda: alone(lock))
     first = fork.Process(target=holding, args=(held, ready, done))
     first.start()
     assert ready.wait(60)

@@ -66,7 +66,7 @@ def forget() -> None:
 def test_memory_does_not_grow_with_the_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if shutil.disk_usage(tmp_path).free < 1000 * ROWS:
         pytest.skip("too little room on the disk")
-    monkeypatch.setattr(corpus_vectors, "open_by_folder", lambda *_: Embedder("lengths", Lengths(), "cosine"))
+    monkeypatch.setattr(corpus_vectors, "open_encoder", lambda *_: Embedder("lengths", Lengths(), "cosine"))
     peaks = {}
     for rows in (WARM_UP, ROWS):
         path, out = corpus(tmp_path / f"{rows}.csv", rows), tmp_path / f"{rows}.npy"
