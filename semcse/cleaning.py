@@ -36,11 +36,15 @@ class Rules:
 
 def tidy(text: str) -> str:
     """One line, single spaces, no enclosing quotation marks, Unicode NFC, U+FFFD for what no encoding can write."""
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    text = " ".join(unicodedata.normalize("NFC", text).split())
+    text = " ".join(unicodedata.normalize("NFC", without_surrogates(text)).split())
     if len(text) > 1 and text[0] + text[-1] in ('""', "“”", "''"):
         text = text[1:-1].strip()
     return text
+
+
+def without_surrogates(text: str) -> str:
+    """The text with U+FFFD in place of lone surrogates, which JSON can spell and UTF-8 cannot; pairs are joined."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def canonical(text: str) -> str:

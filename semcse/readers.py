@@ -3,15 +3,15 @@
 import gzip
 import json
 import os
-import re
 import zlib
 from collections.abc import Iterator, Mapping
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
+from semcse.cleaning import without_surrogates
+
 GZIP_MAGIC = b"\x1f\x8b"
-SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class DataError(ValueError):
@@ -51,14 +51,9 @@ def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise DataError(f"{where}: expected a JSON object, got {type(row).__name__}. One object a line, please.")
     if b"\\ud" in line or b"\\uD" in line:
-        return _whole_characters(row)
+        whole: dict[str, Any] = json.loads(without_surrogates(json.dumps(row, ensure_ascii=False)))
+        return whole
     return row
-
-
-def _whole_characters(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with U+FFFD in place of lone surrogates, which JSON can spell and UTF-8 cannot."""
-    content: dict[str, Any] = json.loads(SURROGATE.sub("\ufffd", json.dumps(row, ensure_ascii=False)))
-    return content
 
 
 def read_jsonl(path: str | os.PathLike[str]) -> Iterator[tuple[int, dict[str, Any]]]:
