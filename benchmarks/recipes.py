@@ -104,8 +104,8 @@ def run_member(study: Study, data: tuple[Any, ...], papers: int) -> None:
         return
     folder = train(study, records, validation)
     model = open_model(str(folder), precision="bfloat16", metric=metric_of(study.training))
-    found = scores(model, splits, queries, papers) | {"tokens": tokens_of(study)}
-    write_atomic(study.folder / "scores.json", json.dumps(found))
+    result = scores(model, splits, queries, papers) | {"tokens": tokens_of(study)}
+    write_atomic(study.folder / "scores.json", json.dumps(result))
     for weights in (*study.folder.glob("checkpoints/**/*.safetensors"), *study.folder.glob("checkpoints/**/*.pt")):
         weights.unlink()
 
@@ -129,7 +129,7 @@ def base_scores(options: argparse.Namespace, pooling: str, data: tuple[Any, ...]
 
 def base_path(out: Path, pooling: str, loss: str) -> Path:
     """Where the scores of the untrained base are."""
-    return out / (f"base--{loss}.json" if pooling == "cls" else f"base-{pooling}--{loss}.json")
+    return out / f"base-{pooling}--{loss}.json"
 
 
 def found(options: argparse.Namespace, poolings: Sequence[str]) -> pd.DataFrame:

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import re
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -397,15 +396,7 @@ def test_in_a_browser(run: Path, sweep: Path, tmp_path: Path) -> None:
         for folder in (run, sweep):
             path = write_report(folder)
             for width in (400, 1300):
-                page.call(
-                    "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
-                )
-                page.call("Page.navigate", url=path.resolve().as_uri())
-                for _ in range(200):
-                    if page.evaluate("document.readyState") == "complete" and page.evaluate("!!document.title"):
-                        break
-                    time.sleep(0.05)
-                page.settle()
+                page.goto(path.resolve().as_uri(), "!!document.title", width, 900)
                 assert page.evaluate("document.title") == f"{folder.name} · SemCSE report"
                 assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
                 assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")

@@ -74,6 +74,12 @@ class Crash(Exception):
     """Stands for whatever ends a process."""
 
 
+def assert_same_training(one: Path, two: Path) -> None:
+    """The same weights and the same log, times apart."""
+    assert same(weights(one), weights(two))
+    assert untimed(one).equals(untimed(two))
+
+
 def train_and_crash(run: Study, step: int, method: str = "training_step") -> None:
     """Train, but end it when the step after `step` begins, or while `method` works at it."""
     original = getattr(trainer_module.ContrastiveTrainer, method)
@@ -114,8 +120,7 @@ def test_writes_model_log_and_scores(base: Path, tmp_path: Path) -> None:
 def test_same_seed_same_bits_and_other_seed_others(base: Path, tmp_path: Path) -> None:
     for name, seed in (("one", 3), ("two", 3), ("three", 4)):
         train(study(base, tmp_path / name, seed, max_steps=4), RECORDS, HELD_OUT)
-    assert same(weights(tmp_path / "one"), weights(tmp_path / "two"))
-    assert untimed(tmp_path / "one").equals(untimed(tmp_path / "two"))
+    assert_same_training(tmp_path / "one", tmp_path / "two")
     assert not same(weights(tmp_path / "one"), weights(tmp_path / "three"))
 
 
@@ -132,8 +137,7 @@ def test_continued_after_a_crash_equals_uninterrupted(
     train_and_crash(broken, step, method)
     assert not (broken.folder / "model").exists()
     train(broken, RECORDS, HELD_OUT)
-    assert same(weights(tmp_path / "whole"), weights(broken.folder))
-    assert untimed(tmp_path / "whole").equals(untimed(broken.folder))
+    assert_same_training(tmp_path / "whole", broken.folder)
 
 
 def test_half_written_checkpoint_is_never_used(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,8 +152,7 @@ def test_half_written_checkpoint_is_never_used(base: Path, tmp_path: Path, monke
     with (broken.folder / "training" / "log.jsonl").open("a") as file:
         file.write('{"step": 9, "lo')
     train(broken, RECORDS, HELD_OUT)
-    assert same(weights(tmp_path / "whole"), weights(broken.folder))
-    assert untimed(tmp_path / "whole").equals(untimed(broken.folder))
+    assert_same_training(tmp_path / "whole", broken.folder)
 
 
 def test_finished_run_is_left_alone_and_a_changed_one_redone(base: Path, tmp_path: Path) -> None:

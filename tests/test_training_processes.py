@@ -22,7 +22,7 @@ from semcse.schema import Study
 from semcse.trainable import TrainableEncoder
 from semcse.training import train, training_log
 from tests.test_sampler import papers
-from tests.test_training import HELD_OUT, RECORDS, same, study, untimed, weights
+from tests.test_training import HELD_OUT, RECORDS, assert_same_training, study
 from tests.tiny import tiny_bert, tiny_tokenizer
 
 Processes = Any
@@ -160,5 +160,4 @@ def test_killed_at_random_ends_in_the_same_weights(processes: Processes, tmp_pat
             break
     assert process.exitcode == 0
     assert kills == wanted
-    assert same(weights(whole.folder), weights(broken.folder))
-    assert untimed(whole.folder).equals(untimed(broken.folder))
+    assert_same_training(whole.folder, broken.folder)

@@ -14,7 +14,7 @@ from semcse.summaries import generate_summaries
 from semcse.training import train
 from tests.faults.listed import fault, long
 from tests.test_summaries_kill import JOB, PAPERS, Telling
-from tests.test_training import HELD_OUT, RECORDS, same, study, train_and_crash, untimed, weights
+from tests.test_training import HELD_OUT, RECORDS, assert_same_training, study, train_and_crash
 from tests.tiny import tiny_bert
 
 DAY = 86_400.0
@@ -41,8 +41,7 @@ def test_training_over_a_jump(tmp_path: Path, days: int) -> None:
     left = {path.name for path in (broken.folder / "checkpoints").glob("checkpoint-*")}
     assert left == {"checkpoint-12", "checkpoint-16"}
     train(broken, RECORDS, HELD_OUT)
-    assert same(weights(whole.folder), weights(broken.folder))
-    assert untimed(whole.folder).equals(untimed(broken.folder))
+    assert_same_training(whole.folder, broken.folder)
 
 
 @fault(

@@ -21,7 +21,7 @@ from semcse.summaries import generate_summaries, load_summaries
 from semcse.training import train
 from tests.faults.listed import fault
 from tests.test_summaries_kill import JOB, PAPERS, Telling
-from tests.test_training import HELD_OUT, RECORDS, same, study, train_and_crash, untimed, weights
+from tests.test_training import HELD_OUT, RECORDS, assert_same_training, study, train_and_crash
 from tests.tiny import tiny_bert
 
 Told = Callable[[object], None]
@@ -113,8 +113,7 @@ def test_a_damaged_checkpoint(tmp_path: Path, model: Path, told: Told, name: str
     with pytest.warns(UserWarning, match="is damaged") as said:
         train(broken, RECORDS, HELD_OUT)
     told(said[0].message)
-    assert same(weights(whole.folder), weights(broken.folder))
-    assert untimed(whole.folder).equals(untimed(broken.folder))
+    assert_same_training(whole.folder, broken.folder)
 
 
 @fault(

@@ -21,7 +21,7 @@ from semcse.training import train
 from tests.faults.listed import fault, linux
 from tests.test_embeddings import Counting
 from tests.test_summaries_kill import JOB, PAPERS, Telling
-from tests.test_training import HELD_OUT, RECORDS, same, study, untimed, weights
+from tests.test_training import HELD_OUT, RECORDS, assert_same_training, study
 from tests.tiny import tiny_bert
 
 Told = Callable[[object], None]
@@ -145,8 +145,7 @@ def test_training_goes_on_with_room_again(
     monkeypatch.undo()
     assert [path.unlink() for path in rest] == [None]
     train(there, RECORDS, HELD_OUT)
-    assert same(weights(there.folder), weights(elsewhere.folder))
-    assert untimed(there.folder).equals(untimed(elsewhere.folder))
+    assert_same_training(there.folder, elsewhere.folder)
 
 
 @fault(
