@@ -64,6 +64,7 @@ LONG: dict[str, int] = {
     r"^make test": 40,
     r"^make demo|^semcse run (?!.*--only)": 8,
     r"benchmarks/recipes": 60,
+    r"benchmarks/matching": 2,
     r"benchmarks/(scaling.py --pa|scirepeval.py)": 30,
     r"^python benchmarks(?!.*--plan)": 10,
     r"^pytest": 5,
@@ -136,7 +137,7 @@ def chosen(only: Sequence[str]) -> list[Line]:
     return [line for line in shell_lines() if str(line.page.relative_to(ROOT)) in wanted]
 
 
-def plan(lines: Iterable[Line], skip_long: bool) -> Iterator[tuple[Line, str, Result | None]]:
+def plan(lines: Iterable[Line], skip_long: bool, short: bool = False) -> Iterator[tuple[Line, str, Result | None]]:
     """Each line, the command in it, and what is known of it before anything runs: None for those to run."""
     first: dict[str, str] = {}
     for line in lines:
@@ -146,7 +147,7 @@ def plan(lines: Iterable[Line], skip_long: bool) -> Iterator[tuple[Line, str, Re
             known = Result("not run", 0, line.where, text, why)
         elif text in first:
             known = Result("as above", 0, line.where, text, first[text])
-        elif skip_long and minutes(text) >= LONG_FROM:
+        elif skip_long and minutes(text) >= LONG_FROM and not (short and shortened(text) != text):
             known = Result("left out", 0, line.where, text, f"long, about {minutes(text)} min")
         first.setdefault(text, line.where)
         yield line, text, known
@@ -238,7 +239,7 @@ def run_all(lines: Sequence[Line], clone: Clone, skip_long: bool, setup: str = S
 
     for result in clone.run("first", setup):
         note(result)
-    for line, text, known in plan(lines, skip_long):
+    for line, text, known in plan(lines, skip_long, clone.short):
         for result in [known] if known else clone.run(line.where, text):
             note(result)
     return results
@@ -256,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     lines = chosen(given.only)
     if given.list:
-        return _list(lines, given.skip_long)
+        return _list(lines, given.skip_long, given.short)
     folder = given.keep or Path(tempfile.mkdtemp(prefix="semcse-commands-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -271,11 +272,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int("FAILED" in counts)
 
 
-def _list(lines: Sequence[Line], skip_long: bool) -> int:
-    planned = list(plan(lines, skip_long))
+def _list(lines: Sequence[Line], skip_long: bool, short: bool) -> int:
+    planned = list(plan(lines, skip_long, short))
+    total = 0
     for line, text, known in planned:
-        print(known or Result("runs", 60.0 * minutes(text), line.where, text))  # noqa: T201
-    total = sum(minutes(text) for _, text, known in planned if known is None)
+        shown = shortened(text) if short else text
+        long = minutes(text) if known is None and shown == text else 0
+        total += long
+        print(known or Result("runs", 60.0 * long, line.where, shown))  # noqa: T201
     print(f"{sum(known is None for *_, known in planned)} of {len(planned)} run; the long ones take about {total} min")  # noqa: T201
     return 0
 
