@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 import yaml
 from tqdm.auto import tqdm
 
+from semcse.display import bar_options
 from semcse.encoder import PRECISIONS, Encoder
 from semcse.files import alone, write_atomic
 from semcse.models import Embedder, load_models, open_model
@@ -214,7 +215,7 @@ def _write(embedder: Embedder, papers: Iterator[Paper], survey: Survey, folder: 
     kind = pa.int64() if survey.numbered else pa.string()
     schema = pa.schema([("corpus_id", kind), ("title", pa.string())])
     done = 0
-    bar = tqdm(total=survey.characters // CHARACTERS_PER_TOKEN, unit="tok", unit_scale=True, disable=None)
+    bar = tqdm(total=survey.characters // CHARACTERS_PER_TOKEN, unit="tok", unit_scale=True, **bar_options())
     with bar, (folder / VECTORS).open("a+b") as handle, pq.ParquetWriter(folder / TITLES, schema) as table:
         there, dimensions = _whole_blocks(handle, size)
         while block := list(islice(papers, size)):

@@ -20,6 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from semcse.batching import in_halves, pad, within_budget
 from semcse.deberta import speed_up
+from semcse.display import bar_options
 from semcse.folders import POOLINGS, Layout, Replacement, read_layout, write_layout
 from semcse.lean import make_lean
 from semcse.losses import widen
@@ -213,7 +214,7 @@ class Encoder:
 
 
 def _token_bar(total: int, shown: bool) -> tqdm:
-    return tqdm(total=total, unit="tok", unit_scale=True, disable=None if shown else True)
+    return tqdm(total=total, unit="tok", unit_scale=True, **bar_options(shown))
 
 
 def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm.auto import tqdm
 
+from semcse.display import bar_options
 from semcse.points import BLOCK, Doubles, Indices, Metric, Space, Vectors, pair_distances, slices, spaces, tolerance
 
 __all__ = ["Metric", "label_codes", "match_ranks", "nearest", "neighbour_purity"]
@@ -221,7 +222,7 @@ class _Tile:
 def _tiles(ours: Space, theirs: Space, block: int, what: str) -> Iterator[_Tile]:
     """All pairs of the two sets in tiles of at most `block` by `block`."""
     steps = list(slices(len(theirs), block))
-    for columns in tqdm(steps, desc=what, disable=None if len(steps) > 64 else True):
+    for columns in tqdm(steps, desc=what, **bar_options(len(steps) > 64)):
         right = theirs.centred(columns)
         for rows in slices(len(ours), block):
             yield _Tile(ours, theirs, rows, columns, ours.centred(rows), right)

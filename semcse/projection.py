@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from openTSNE import TSNE
 from tqdm.auto import tqdm
 
+from semcse.display import bar_options
+
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -111,7 +113,7 @@ def _placed(rows: int, chosen: Rows, embedding: Any, prepared: Callable[[Rows], 
     others = np.setdiff1d(np.arange(rows), chosen, assume_unique=True)
     perplexity = min(PLACING_PERPLEXITY, (len(chosen) - 1) / 3)
     starts = range(0, len(others), CHUNK)
-    for start in tqdm(starts, desc="placing", disable=None if len(starts) > 1 else True):
+    for start in tqdm(starts, desc="placing", **bar_options(len(starts) > 1)):
         some = others[start : start + CHUNK]
         places[some] = np.asarray(embedding.transform(prepared(some), perplexity=perplexity)) + centre
     return places

@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from semcse import __version__
 from semcse.arrays import write_array
+from semcse.display import bar_options
 from semcse.files import atomic_path, write_atomic
 from semcse.scirepeval.evaluate import Protocol, TaskResult, announce, evaluate_task
 from semcse.scirepeval.official import MODE_KEY, write_result
@@ -59,7 +60,7 @@ def run(
     chosen = replace(chosen, source=chosen.source.pinned(_hub_names(checked)))
     embedder = Embedder(encoders, identity, Path(store) if store else None)
     result: dict[str, Any] = {} if chosen.mode == "official" else {MODE_KEY: chosen.mode}
-    for number, task in enumerate(tqdm(checked, desc="SciRepEval", disable=None)):
+    for number, task in enumerate(tqdm(checked, desc="SciRepEval", **bar_options())):
         path = Path(out) / "tasks" / f"{_slug(task['name'])}.json"
         key = _key({**identity, **_scoring(chosen), "task": task})
         record = _finished(path, key)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from semcse.display import bar_options
 from semcse.scirepeval import modern_models, official_models, scores
 from semcse.scirepeval.data import DataSource
 from semcse.scirepeval.fewshot import multi_label_draws, single_label_draws
@@ -86,7 +87,7 @@ def evaluate(
     checked = [validate(task) for task in tasks]
     protocol = Protocol(mode, metric, source or DataSource(), workers or os.cpu_count() or 1)
     result: dict[str, Any] = {} if mode == "official" else {MODE_KEY: mode}
-    for task in tqdm(checked, desc="SciRepEval", disable=None):
+    for task in tqdm(checked, desc="SciRepEval", **bar_options()):
         outcome = evaluate_task(task, embeddings, protocol)
         announce(outcome)
         result[task["name"]] = outcome.metrics
