@@ -73,7 +73,8 @@ def write(study: Study, path: str | os.PathLike[str]) -> Path:
 
 def read(run: str | os.PathLike[str]) -> Study:
     """The study of an existing run folder."""
-    return load(str(Path(run) / "params.yaml"))
+    path = str(Path(run) / "params.yaml")
+    return _study(path, _from_file(find(path), ()))
 
 
 def find(name: str) -> Path:
@@ -99,11 +100,22 @@ def parameter_folder() -> Path:
 
 def _collect(spec: str, overrides: Iterable[str]) -> Values:
     values: Values = {}
-    for part in spec.split("+"):
+    for part in _parts(spec):
         values |= _from_file(find(part), ())
     for text in overrides:
         values |= _from_override(text)
     return values
+
+
+def _parts(spec: str) -> list[str]:
+    """The sets that '+' joins. Paths of files may hold one too, as that of every run of joined sets does."""
+    pieces, parts = spec.split("+"), list[str]()
+    while pieces:
+        files = [n for n in range(len(pieces), 0, -1) if Path("+".join(pieces[:n])).expanduser().is_file()]
+        end = files[0] if files else 1
+        parts.append("+".join(pieces[:end]))
+        pieces = pieces[end:]
+    return parts
 
 
 def _from_file(path: Path, above: tuple[Path, ...]) -> Values:
@@ -221,7 +233,7 @@ def _path_kind(field: FieldInfo) -> str | None:
 
 
 def _study(spec: str, values: Values) -> Study:
-    nested: dict[str, Any] = {"name": "+".join(map(_set_name, spec.split("+")))}
+    nested: dict[str, Any] = {"name": "+".join(map(_set_name, _parts(spec)))}
     for key, (value, _) in values.items():
         section, dot, name = key.partition(".")
         if dot:

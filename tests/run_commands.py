@@ -72,7 +72,9 @@ LONG: dict[str, int] = {
 }
 """Minutes on two cores, roughly, by pattern; the first that fits counts. What is not here takes less than two."""
 SHORTER: dict[str, str] = {
-    r"^semcse (run|sweep) ": "-p training.max_steps=4 -p training.evaluate_every=2 -p training.warmup_steps=1",
+    r"^semcse (run|sweep) ": "-p training.max_steps=4 -p training.evaluate_every=2 -p training.warmup_steps=1 "
+    "-p variants={}",
+    r"^semcse (run|sweep) (?!.*benchmarks\.models)": "-p benchmarks.models=[TF-IDF]",
     r"^python benchmarks/recipes.py ": "--seeds 0 --steps 40 --papers 200",
     r"^python benchmarks/scirepeval.py": "--scale 0.02",
     r"^python benchmarks/scaling.py --pa": "--sizes 2000 --real 200",

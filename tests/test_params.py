@@ -70,6 +70,19 @@ def test_composition_takes_the_last_word_and_knows_where_it_comes_from(tmp_path)
     assert values["training.l2"] == (1 / 250, "default")
 
 
+def test_paths_may_hold_a_plus(tmp_path):
+    folder = tmp_path / "demo+cosine+crops"
+    study = load("demo+crops", [f"folder={folder}"])
+    write(study, folder / "params.yaml")
+    assert read(folder) == study
+    difference = written(folder, "my+own", "training: {margin: 5.0}\n")
+    joined = load(f"{folder}/params.yaml+cosine+{difference}", [f"folder={folder}"])
+    cosine = {key: load("demo+cosine").model_dump()["training"][key] for key in ("loss", "temperature")}
+    assert joined.training == study.training.model_copy(update={**cosine, "margin": 5.0})
+    with pytest.raises(ParameterError, match=r"no parameter file .*demo\+cosine\+none"):
+        read(tmp_path / "demo+cosine+none")
+
+
 def test_a_stage_keeps_what_is_not_said_of_its_resources():
     usual = Study().resources
     study = load("paper", ["resources.training={gpus: 4}"])
