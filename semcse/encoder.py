@@ -21,7 +21,7 @@ from transformers.utils import logging as transformers_logging
 from semcse.batching import in_halves, pad, within_budget
 from semcse.deberta import speed_up
 from semcse.display import bar_options
-from semcse.folders import POOLINGS, Layout, Replacement, read_layout, write_layout
+from semcse.folders import POOLINGS, Layout, Replacement, read_layout, without_pickles, write_layout
 from semcse.lean import make_lean
 from semcse.losses import widen
 from semcse.packed import can_pack, packed, side_by_side
@@ -275,7 +275,7 @@ def check_source(name_or_path: str | os.PathLike[str]) -> str:
 def _load_parts(source: str, options: dict[str, Any]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Model in float32 and tokenizer; weights that a checkpoint lacks are always the same random ones."""
     try:
-        with _no_bars(), torch.random.fork_rng():
+        with _no_bars(), torch.random.fork_rng(), without_pickles(source):
             torch.manual_seed(0)
             model = AutoModel.from_pretrained(source, dtype=torch.float32, **options)
             tokenizer = AutoTokenizer.from_pretrained(source, **options)

@@ -4,7 +4,10 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 from semcse.files import write_atomic
@@ -44,6 +47,22 @@ def read_layout(folder: Path) -> Layout | None:
     if pooling is None:
         raise ValueError(f"{folder}/modules.json names no Pooling module; give pooling={', '.join(POOLINGS)}")
     return Layout(pooling, normalize)
+
+
+class PickledWeights(ValueError):
+    """Weights that are not loaded, since loading them could run code."""
+
+
+@contextmanager
+def without_pickles(source: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn the refusal to load a model's weights into PickledWeights, with what to do."""
+    try:
+        yield
+    except UnpicklingError:
+        raise PickledWeights(
+            f"the weights in {source} are a pickle that holds more than tensors; it could run code and is not loaded. "
+            "Use a copy with model.safetensors"
+        ) from None
 
 
 def read_similarity(folder: Path) -> str | None:

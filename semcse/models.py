@@ -7,7 +7,6 @@ from difflib import get_close_matches
 from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Literal
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -20,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from semcse.baselines import WordCounts
 from semcse.files import file_digest
-from semcse.folders import read_similarity
+from semcse.folders import PickledWeights, read_similarity, without_pickles
 from semcse.matching import Metric
 from semcse.records import display_name
 
@@ -94,7 +93,8 @@ class SentenceEncoder:
     def __init__(self, source: str, revision: str | None, trust_remote_code: bool, max_length: int) -> None:
         from sentence_transformers import SentenceTransformer
 
-        self.model = SentenceTransformer(source, revision=revision, trust_remote_code=trust_remote_code)
+        with without_pickles(source):
+            self.model = SentenceTransformer(source, revision=revision, trust_remote_code=trust_remote_code)
         self.model.max_seq_length = min(max_length, self.model.max_seq_length or max_length)
 
     @property
@@ -245,11 +245,8 @@ def _load(name: str, entry: ModelEntry, source: str, pooling: str | None, length
             revision=revision,
             trust_remote_code=remote,
         )
-    except UnpicklingError:
-        raise ModelUnavailable(
-            f"{name}: the weights in {source} are a pickle that holds more than tensors; it could run code and is not "
-            "loaded. Use a copy with model.safetensors"
-        ) from None
+    except PickledWeights as error:
+        raise ModelUnavailable(f"{name}: {error}") from None
     except OSError as error:
         at = f" --revision {revision}" if revision else ""
         raise ModelUnavailable(

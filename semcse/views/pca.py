@@ -39,7 +39,7 @@ def alignment_uniformity(run: Run) -> Figure:
 def geometry_table(run: Run) -> Table:
     """Measures of the embedding space of every model measured."""
     frame = pd.DataFrame.from_dict(_geometry(run), orient="index").drop(columns="explained_variance")
-    decimals = {column: 0 if column == "dimensions" else 3 for column in frame}
+    decimals = {str(column): 0 if column == "dimensions" else 3 for column in frame}
     return write_table(frame.rename_axis("model"), Path(run) / "tables", "geometry", decimals=decimals)
 
 

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from transformers import (
@@ -14,6 +13,7 @@ from transformers import (
 )
 from transformers.utils.hub import cached_file
 
+from semcse.folders import PickledWeights, without_pickles
 from semcse.readers import DataError
 
 
@@ -35,13 +35,11 @@ def load_model(
         model.eval()  # type: ignore[no-untyped-call]
         return model, tokenizer
     try:
-        network = _network(model, dtype, trust_remote_code)
+        with without_pickles(model):
+            network = _network(model, dtype, trust_remote_code)
         tokenizer = tokenizer or _tokenizer(model, trust_remote_code)
-    except UnpicklingError:
-        raise DataError(
-            f"{model}: its weights are a pickle that holds more than tensors; it could run code and is not loaded. "
-            "Point the summaries' model parameter to a copy with model.safetensors."
-        ) from None
+    except PickledWeights as error:
+        raise DataError(f"{error}, and point the summaries' model parameter to it.") from None
     except (OSError, ValueError) as error:
         raise DataError(
             f"{model}: no causal language model to be had under this name or in this folder ({str(error)[:300]}). "
