@@ -245,9 +245,11 @@ def _check_sizes(papers: int, batch_size: int, rank: int, world_size: int) -> No
         raise ValueError(f"rank must be in 0..world_size - 1, got rank {rank} of {world_size}")
     if papers < batch_size * world_size:
         across = f" on each of {world_size} ranks" if world_size > 1 else ""
+        most = papers // world_size
+        lower = f"lower training.batch_size to at most {most} or " if most > 1 else ""
         raise ValueError(
-            f"{papers} papers are fewer than one batch of {batch_size} pairs{across}; "
-            f"lower training.batch_size to at most {papers // world_size} or bring more papers"
+            f"{papers} papers are fewer than one batch of {batch_size} pairs{across}; {lower}bring more papers "
+            "(those without two different summaries do not count: more prompts or draws give them)"
         )
 
 

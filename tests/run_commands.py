@@ -58,8 +58,6 @@ REASONS: tuple[tuple[str, Callable[[], bool], str], ...] = (
 )
 """Pattern, whether that is so on this machine, and why the command then cannot run."""
 LONG: dict[str, int] = {
-    r"sweep demo --over params/ablations --seeds 0,1,2": 240,
-    r"sweep demo --over params/ablations --seeds 0 ": 80,
     r"^semcse sweep": 30,
     r"^make test": 40,
     r"^make demo|^semcse run (?!.*--only)": 8,

@@ -201,7 +201,8 @@ def test_a_state_of_other_pairs_is_refused() -> None:
 @pytest.mark.parametrize(
     ("records", "options", "words"),
     [
-        (papers(31), {}, "31 papers are fewer than one batch of 32"),
+        (papers(31), {}, "31 papers are fewer than one batch of 32 pairs; lower training.batch_size to at most 31 or"),
+        ([], {}, "0 papers are fewer than one batch of 32 pairs; bring more papers"),
         (papers(32), {"world_size": 2}, "on each of 2 ranks"),
         (papers(4), {"batch_size": 1}, "at least 2"),
         (papers(4), {"batch_size": 2, "rank": 2, "world_size": 2}, "rank 2 of 2"),
