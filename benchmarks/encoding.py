@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
-from transformers import AutoTokenizer, DebertaV2Config, DebertaV2Model
+from shapes import deberta_v2_base
+from transformers import AutoTokenizer, DebertaV2Model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -44,21 +45,8 @@ def abstracts(path: Path, count: int) -> list[str]:
 def deberta(folder: Path) -> Path:
     """A randomly initialised DeBERTa-v2-base as a sentence-transformers folder with CLS pooling."""
     tokenizer = AutoTokenizer.from_pretrained(resolve("all-MiniLM-L6-v2"))
-    config = DebertaV2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=768,
-        num_hidden_layers=12,
-        num_attention_heads=12,
-        intermediate_size=3072,
-        relative_attention=True,
-        position_buckets=256,
-        norm_rel_ebd="layer_norm",
-        share_att_key=True,
-        pos_att_type=["p2c", "c2p"],
-        position_biased_input=False,
-    )
     torch.manual_seed(0)
-    return Encoder(DebertaV2Model(config).eval(), tokenizer, "cls", LENGTH).save(folder)
+    return Encoder(DebertaV2Model(deberta_v2_base(len(tokenizer))).eval(), tokenizer, "cls", LENGTH).save(folder)
 
 
 def contenders(folder: str, device: str) -> dict[str, Encode]:

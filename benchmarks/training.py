@@ -48,25 +48,11 @@ def encoder_folder(name: str, folder: Path) -> str:
     minilm = resolve("all-MiniLM-L6-v2")
     if name == "minilm":
         return minilm
-    from transformers import AutoTokenizer, DebertaV2Config, DebertaV2Model
+    from shapes import deberta_v2_base
+    from transformers import AutoTokenizer, DebertaV2Model
 
     torch.manual_seed(0)
-    config = DebertaV2Config(
-        vocab_size=128100,
-        hidden_size=768,
-        num_hidden_layers=12,
-        num_attention_heads=12,
-        intermediate_size=3072,
-        relative_attention=True,
-        position_buckets=256,
-        norm_rel_ebd="layer_norm",
-        share_att_key=True,
-        pos_att_type="p2c|c2p",
-        position_biased_input=False,
-        type_vocab_size=0,
-        max_relative_positions=-1,
-    )
-    DebertaV2Model(config).save_pretrained(folder)
+    DebertaV2Model(deberta_v2_base()).save_pretrained(folder)
     AutoTokenizer.from_pretrained(minilm).save_pretrained(folder)
     return str(folder)
 
