@@ -5,10 +5,10 @@
 
 A recipe is "full", the run's own, or a YAML file whose differences it takes, by its name in params/ or
 params/ablations/ or by its path. Every member (recipe, loss, seed) starts from the run's base and trains for the same
-number of steps on the run's training papers; the best of four checkpoints by the validation scores of A.3 is measured,
-or what the recipe's `selection` says. Members that are done are skipped; `--share i/n` takes every n-th member, for
-several processes at once. Printed at the end: mean and standard deviation over seeds with the tokens trained on, and
-95 % intervals of the mean by Student's t.
+number of steps, or as many as its file says, on the run's training papers; the best of four checkpoints by the
+validation scores of A.3 is measured, or what the recipe's `selection` says. Members that are done are skipped;
+`--share i/n` takes every n-th member, for several processes at once. Printed at the end: mean and standard deviation
+over seeds with the tokens trained on, and 95 % intervals of the mean by Student's t.
 """
 
 import argparse
@@ -23,15 +23,17 @@ import pandas as pd
 from scipy.stats import t as student
 
 from semcse import benchmark
+from semcse.encoder import tokenize
 from semcse.files import write_atomic
 from semcse.models import Embedder, open_model
+from semcse.papers import paper_text
 from semcse.params import Study, load, read
 from semcse.performance import LOWER_IS_BETTER, performance
 from semcse.schema import Training
 from semcse.splits import Splits, load_splits
 from semcse.stored import stored_queries, stored_summaries
 from semcse.summaries import training_records
-from semcse.training import metric_of, train, training_log
+from semcse.training import EXPORTED_LENGTH, WHITENING_PAPERS, metric_of, train, training_log
 
 RECIPES = ("full", "just-summaries", "same-input", "crops")
 LOSSES = {
@@ -104,17 +106,23 @@ def run_member(study: Study, data: tuple[Any, ...], papers: int) -> None:
         return
     folder = train(study, records, validation)
     model = open_model(str(folder), precision="bfloat16", metric=metric_of(study.training))
-    result = scores(model, splits, queries, papers) | {"tokens": tokens_of(study)}
+    result = scores(model, splits, queries, papers) | {"tokens": tokens_of(study, records, model)}
     write_atomic(study.folder / "scores.json", json.dumps(result))
     for weights in (*study.folder.glob("checkpoints/**/*.safetensors"), *study.folder.glob("checkpoints/**/*.pt")):
         weights.unlink()
 
 
-def tokens_of(study: Study) -> float:
-    """Tokens that a member has been trained on, in thousands, from the speeds in its log."""
+def tokens_of(study: Study, records: Sequence[Any], model: Embedder) -> float:
+    """Tokens that a member has been trained on, in thousands, from the speeds in its log.
+
+    Those that are embedded for its whitening count a third: they have no backward pass, which is twice a forward one.
+    """
     log = training_log(study.folder).dropna(subset="loss")
     of_a_pair = log["tokens_per_second"] / log["pairs_per_second"]
-    return float(of_a_pair.sum() * study.training.batch_size / 1000)
+    trained = float(of_a_pair.sum() * study.training.batch_size)
+    texts = [paper_text(record, model.separator) for record in records[:WHITENING_PAPERS] if study.training.whitening]
+    embedded = sum(map(len, tokenize(model.encoder.tokenizer, texts, EXPORTED_LENGTH)))
+    return (trained + embedded / 3) / 1000
 
 
 def base_scores(options: argparse.Namespace, pooling: str, data: tuple[Any, ...]) -> None:

@@ -20,8 +20,9 @@ from transformers.utils import logging as transformers_logging
 
 from semcse.batching import in_halves, pad, within_budget
 from semcse.deberta import speed_up
+from semcse.dense import read_dense, write_dense
 from semcse.display import bar_options
-from semcse.folders import POOLINGS, Layout, Replacement, read_layout, without_pickles, write_layout
+from semcse.folders import DENSE, POOLINGS, Layout, Replacement, read_layout, without_pickles, write_layout
 from semcse.lean import make_lean
 from semcse.losses import widen
 from semcse.packed import can_pack, packed, side_by_side
@@ -34,7 +35,7 @@ _WORTH_PACKING = 2048  # tokens from which packing the weights costs less than i
 
 
 class Encoder:
-    """A transformer, its tokenizer and the pooling that makes one vector of a text.
+    """A transformer, its tokenizer, the pooling that makes one vector of a text, and maybe a linear layer behind it.
 
     Embeddings are float32 whatever happens inside; in float32 they are the same bits on every call on the same machine
     with the same texts and number of threads.
@@ -48,6 +49,7 @@ class Encoder:
         max_length: int = 512,
         precision: str = "auto",
         normalize: bool = False,
+        dense: nn.Linear | None = None,
     ) -> None:
         if pooling not in POOLINGS:
             raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
@@ -63,6 +65,7 @@ class Encoder:
         self.max_length = min(max_length, longest_input(model, tokenizer))
         self.precision = precision
         self.normalize = normalize
+        self.dense = dense
 
     @classmethod
     def load(
@@ -75,6 +78,7 @@ class Encoder:
         trust_remote_code: bool = False,
         device: str | torch.device | None = None,
         normalize: bool | None = None,
+        dense: bool = True,
     ) -> "Encoder":
         """Load a folder or a hub name.
 
@@ -89,6 +93,7 @@ class Encoder:
             trust_remote_code: run code that comes with the model.
             device: default the GPU where there is one.
             normalize: scale vectors to length 1; None follows the folder unless `pooling` overrides it.
+            dense: apply the folder's linear layer behind its pooling, unless `pooling` overrides that.
 
         Raises FileNotFoundError for a folder that does not exist, ValueError for one that holds no model.
         """
@@ -96,6 +101,9 @@ class Encoder:
         layout = read_layout(Path(source))
         if normalize is None:
             normalize = layout.normalize if layout and pooling is None else False
+        layer = None
+        if dense and layout and layout.dense and pooling in (None, layout.pooling):
+            layer = read_dense(layout.dense).to(device or default_device())
         options = {"revision": revision, "trust_remote_code": trust_remote_code}
         model, tokenizer = _load_parts(source, options)
         nn.Module.to(model, device or default_device())
@@ -106,12 +114,13 @@ class Encoder:
             max_length,
             precision,
             normalize,
+            layer,
         )
 
     @property
     def dimension(self) -> int:
         """D, the length of an embedding."""
-        return int(self.model.config.hidden_size)
+        return self.dense.out_features if self.dense else int(self.model.config.hidden_size)
 
     @property
     def separator(self) -> str:
@@ -128,7 +137,8 @@ class Encoder:
     def fingerprint(self) -> str:
         """SHA-256 of weights, configuration, tokenizer, pooling, length and precision: what decides an embedding."""
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.model.state_dict().items()):
+        layer = {f"dense.{name}": tensor for name, tensor in self.dense.state_dict().items()} if self.dense else {}
+        for name, tensor in sorted((self.model.state_dict() | layer).items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         config = self.model.config.to_dict()
@@ -181,8 +191,10 @@ class Encoder:
             self.model.save_pretrained(folder)
             self.tokenizer.model_max_length = self.max_length
             self.tokenizer.save_pretrained(folder)
-            layout = Layout(self.pooling, self.normalize)
-            write_layout(folder, layout, self.dimension, self.max_length, similarity)
+            layout = Layout(self.pooling, self.normalize, folder / DENSE if self.dense else None)
+            write_layout(folder, layout, int(self.model.config.hidden_size), self.max_length, similarity)
+            if self.dense:
+                write_dense(folder / DENSE, self.dense)
             if card is not None:
                 (folder / "README.md").write_text(card, encoding="utf-8")
         return Path(path)
@@ -210,6 +222,8 @@ class Encoder:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
         vectors = pool(hidden, mask, self.pooling)
+        if self.dense:
+            vectors = self.dense(vectors)
         return nn.functional.normalize(vectors, dim=-1) if self.normalize else vectors
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from semcse.folders import DENSE
 from semcse.published import PAPER_MODEL, table1
 from semcse.schema import Study
 
@@ -15,7 +16,8 @@ def model_card(study: Study, facts: Mapping[str, Any], licence: str = "other") -
 
     Args:
         study: the run; its Training section is listed in full.
-        facts: `papers`, `validation_papers`, `steps`, `best_step`, and `base` and `best`, rows of scores.
+        facts: `papers`, `validation_papers`, `steps`, `best_step`, and rows of scores: `base`, `best`, and
+            `whitened` of a model with a layer that whitens.
         licence: of the weights, as hubs write it.
     """
     front = {
@@ -56,7 +58,9 @@ def _data(facts: Mapping[str, Any]) -> str:
 
 def _scores(facts: Mapping[str, Any]) -> str:
     rows = []
-    for name, scores in (("before training", facts["base"]), ("this model", facts["best"])):
+    whitened = facts.get("whitened")
+    named = {"before training": facts["base"], "before whitening" if whitened else "this model": facts["best"]}
+    for name, scores in (named | ({"this model": whitened} if whitened else {})).items():
         if scores:
             rows.append(f"| {name} | {scores['summary_rank']:.3f} | {scores['paper_rank']:.3f} |")
     head = "| | summary to summary | summaries to title and abstract |\n|---|---:|---:|\n"
@@ -102,8 +106,20 @@ from transformers import AutoModel, AutoTokenizer
 tokenizer, model = AutoTokenizer.from_pretrained("path/to/model"), AutoModel.from_pretrained("path/to/model")
 batch = tokenizer(["A title [SEP] An abstract."], padding=True, truncation=True, return_tensors="pt")
 states, mask = model(**batch).last_hidden_state, batch.attention_mask[:, :, None]
-embeddings = {pooled}
+embeddings = {pooled}{_behind(study)}
 ```"""
+
+
+def _behind(study: Study) -> str:
+    """The lines that apply the linear layer behind the pooling."""
+    if not study.training.whitening:
+        return ""
+    return f"""
+
+from safetensors.torch import load_file
+
+layer = load_file("path/to/model/{DENSE}/model.safetensors")
+embeddings = embeddings @ layer["linear.weight"].T + layer["linear.bias"]"""
 
 
 def _parameters(study: Study) -> str:

@@ -13,11 +13,14 @@ from typing import Any, NamedTuple
 from semcse.files import write_atomic
 
 POOLINGS = ("cls", "mean", "last")
+DENSE = "2_Dense"
+"""Where we write a Dense module."""
 _FLAGS = {
     "cls": "pooling_mode_cls_token",
     "mean": "pooling_mode_mean_tokens",
     "last": "pooling_mode_lasttoken",
 }
+_MODULES = ("Transformer", "Pooling", "Dense", "Normalize")
 _NAMES = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
 
 
@@ -26,27 +29,27 @@ class Layout(NamedTuple):
 
     pooling: str
     normalize: bool
+    dense: Path | None = None
+    """The folder of a Dense module between pooling and normalisation."""
 
 
 def read_layout(folder: Path) -> Layout | None:
-    """Pooling and normalisation of a sentence-transformers folder; None for a plain transformers folder.
+    """What a sentence-transformers folder does with token states; None for a plain transformers folder.
 
     Raises ValueError for modules or poolings that an Encoder does not know.
     """
     if not (folder / "modules.json").exists():
         return None
-    pooling, normalize = None, False
-    for module in json.loads((folder / "modules.json").read_text(encoding="utf-8")):
-        kind = module["type"].rpartition(".")[2]
-        if kind == "Pooling":
-            pooling = _pooling_of(folder / module["path"] / "config.json")
-        elif kind == "Normalize":
-            normalize = True
-        elif kind != "Transformer":
-            raise ValueError(f"{folder} has a module {kind}; an Encoder knows Transformer, Pooling and Normalize")
-    if pooling is None:
+    modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    found = {module["type"].rpartition(".")[2]: folder / module["path"] for module in modules}
+    if unknown := set(found) - set(_MODULES):
+        raise ValueError(f"{folder} has a module {min(unknown)}; an Encoder knows {', '.join(_MODULES)}")
+    if "Pooling" not in found:
         raise ValueError(f"{folder}/modules.json names no Pooling module; give pooling={', '.join(POOLINGS)}")
-    return Layout(pooling, normalize)
+    if len(found) < len(modules) or list(found) != [kind for kind in _MODULES if kind in found]:
+        order = ", ".join(_MODULES)
+        raise ValueError(f"{folder} has the modules {', '.join(found)}; an Encoder has each once, in the order {order}")
+    return Layout(_pooling_of(found["Pooling"] / "config.json"), "Normalize" in found, found.get("Dense"))
 
 
 class PickledWeights(ValueError):
@@ -85,12 +88,15 @@ def _pooling_of(path: Path) -> str:
 
 
 def write_layout(folder: Path, layout: Layout, dimension: int, max_length: int, similarity: str) -> None:
-    """Write the files that make a transformers folder one of sentence-transformers."""
-    modules = ["Transformer", "Pooling"] + ["Normalize"] * layout.normalize
-    paths = ["", "1_Pooling", "2_Normalize"]
+    """Write the files that make a transformers folder one of sentence-transformers.
+
+    `dimension` is that of the token states. A Dense module is the caller's, at DENSE.
+    """
+    kinds = ["Transformer", "Pooling", *["Dense"] * (layout.dense is not None), *["Normalize"] * layout.normalize]
+    paths = [f"{k}_{kind}" if k else "" for k, kind in enumerate(kinds)]
     entries = [
-        {"idx": k, "name": str(k), "path": paths[k], "type": f"sentence_transformers.models.{kind}"}
-        for k, kind in enumerate(modules)
+        {"idx": k, "name": str(k), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for k, (kind, path) in enumerate(zip(kinds, paths, strict=True))
     ]
     pooling = {"word_embedding_dimension": dimension} | {flag: name == layout.pooling for name, flag in _FLAGS.items()}
     _write_json(folder / "modules.json", entries)
@@ -98,7 +104,7 @@ def write_layout(folder: Path, layout: Layout, dimension: int, max_length: int, 
     _write_json(folder / "1_Pooling" / "config.json", pooling)
     _write_json(folder / "config_sentence_transformers.json", {"similarity_fn_name": similarity})
     if layout.normalize:
-        (folder / "2_Normalize").mkdir(exist_ok=True)
+        (folder / paths[-1]).mkdir(exist_ok=True)
 
 
 def _write_json(path: Path, content: Any) -> None:

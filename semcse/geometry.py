@@ -145,6 +145,23 @@ def whitening(X: Floats, k: int | None = None, tolerance: float = 1e-10) -> Line
     return LinearMap(mean, vectors[:, :keep] / np.sqrt(values[:keep]))
 
 
+def partial_whitening(X: Floats, power: float = 0.5, floor: float = 0.01) -> LinearMap:
+    """The map that evens out the variances l of the principal components of `X` (N, D), whose axes and mean it keeps.
+
+    After centring each component is divided by (l + `floor` * l_1)^(`power` / 2), and all by one factor that leaves the
+    total variance as it was: `power` 0 only centres, 1 is whitening but for components much below `floor` times the
+    largest variance l_1, which stay small. Needs 0 <= power <= 1 and floor > 0. Ours, after Su et al. (2021), where
+    power is 1 and floor 0.
+    """
+    X = _matrix(X, rows=2)
+    if not 0 <= power <= 1 or floor <= 0:
+        raise ValueError(f"partial_whitening needs 0 <= power <= 1 and floor > 0, got {power} and {floor}")
+    mean, values, vectors = _components(X)
+    scales = (values / values[0] + floor) ** (-power / 2)
+    scales *= np.sqrt(values.sum() / (values * scales**2).sum())
+    return LinearMap(mean, (vectors * scales) @ vectors.T)
+
+
 def all_but_the_top(X: Floats, top: int | None = None) -> LinearMap:
     """The map that removes mean and `top` first components of `X` (N, D) (Mu & Viswanath 2018).
 

@@ -202,6 +202,9 @@ class Training(Section):
         None, description="training papers used, a number or a share of them; none: all; Table 3"
     )
     projection: PositiveInt | None = Field(None, description="size of a head dropped after training; ours")
+    whitening: float = Field(
+        0, ge=0, le=1, description="how far variances are evened out after training; 0: none, 1: all equal; ours"
+    )
     batch_size: Annotated[int, Field(ge=2)] = Field(32, description="pairs in a batch; A.3")
     gradient_cache: PositiveInt | None = Field(None, description="pairs per chunk of a cached large batch; ours")
     accumulation: PositiveInt = Field(1, description="batches per optimiser step; ours")

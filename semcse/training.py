@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from semcse import distributed, models
 from semcse.checkpoints import Checkpoints, Log, digest, step_of, training_log
+from semcse.dense import whitening_layer
 from semcse.encoder import Encoder
 from semcse.export import licence_of, model_card
 from semcse.losses import InfoNCELoss, Objective, TripletLoss
 from semcse.pairs import GROUP_ROWS, PairStream
+from semcse.papers import paper_text
 from semcse.precision import inner_precision
 from semcse.sampler import PairSampler
 from semcse.schema import Study, Training
@@ -28,6 +31,8 @@ __all__ = ["NonFiniteLoss", "metric_of", "objective", "select_records", "train",
 
 Record = Mapping[str, Any]
 EXPORTED_LENGTH = 512  # tokens; SciRepEval's limit, and what the benchmarks use
+WHITENING_PAPERS = 5_000
+"""Papers whose embeddings tell the variances of the space, several for each of its dimensions."""
 
 
 def train(study: Study, records: Sequence[Record], validation: Sequence[Record]) -> Path:
@@ -65,7 +70,7 @@ def train(study: Study, records: Sequence[Record], validation: Sequence[Record])
     trainer = _trainer(study, encoder, sampler, scores, checkpoints)
     _run(trainer, checkpoints)
     if distributed.rank() == 0:
-        _export(study, trainer, checkpoints)
+        _export(study, trainer, checkpoints, chosen)
     _barrier()
     return study.folder / "model"
 
@@ -99,7 +104,9 @@ def metric_of(settings: Training) -> str:
 
 def _base_encoder(settings: Training) -> Encoder:
     base = settings.base if Path(settings.base).is_dir() else models.resolve(settings.base)
-    return Encoder.load(base, settings.pooling, EXPORTED_LENGTH, inner_precision(settings.precision), normalize=False)
+    return Encoder.load(
+        base, settings.pooling, EXPORTED_LENGTH, inner_precision(settings.precision), normalize=False, dense=False
+    )
 
 
 def _sampler(study: Study, records: Sequence[Record], separator: str) -> PairSampler:
@@ -162,16 +169,25 @@ def _run(trainer: ContrastiveTrainer, checkpoints: Checkpoints) -> None:
     trainer.train(resume_from_checkpoint=str(last) if last else None)
 
 
-def _export(study: Study, trainer: ContrastiveTrainer, checkpoints: Checkpoints) -> None:
+def _export(study: Study, trainer: ContrastiveTrainer, checkpoints: Checkpoints, records: Sequence[Record]) -> None:
     """Write the best weights as the model's folder and record the end."""
     settings, encoder, best = study.training, trainer.encoder, int(trainer.state.best_global_step or 0)
     encoder.model.load_state_dict(checkpoints.load_best(best))
     rows = {row["step"]: row for row in trainer.rows.rows() if "score" in row}
     facts = {"steps": trainer.state.global_step, "best_step": best, "base": rows.get(0), "best": rows[best]}
+    if settings.whitening:
+        encoder.dense = whitening_layer(_space(encoder, records), settings.whitening).to(encoder.device)
+        facts["whitened"] = trainer.validation.scores(encoder)
     facts |= {"papers": len(trainer.stream.sampler.ids), "validation_papers": len(trainer.validation)}
     card = model_card(study, facts, licence_of(str(encoder.model.config.name_or_path)))
     encoder.save(study.folder / "model", similarity=metric_of(settings), card=card)
     checkpoints.finish(facts)
+
+
+def _space(encoder: Encoder, records: Sequence[Record]) -> NDArray[np.float32]:
+    """Embeddings of title and abstract of the papers trained on, of the first WHITENING_PAPERS."""
+    texts = (paper_text(record, encoder.separator) for record in records[:WHITENING_PAPERS])
+    return encoder.encode([text for text in texts if text], progress=True)
 
 
 def _identity(study: Study, encoder: Encoder, records: Sequence[Record], validation: Sequence[Record]) -> str:

@@ -146,9 +146,9 @@ def test_bad_input_is_named(bert: Path, tmp_path: Path) -> None:
 def test_unknown_modules_are_refused(bert: Path, tmp_path: Path) -> None:
     folder = Encoder.load(bert).save(tmp_path / "model")
     modules = json.loads((folder / "modules.json").read_text())
-    modules.append({"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"})
+    modules.append({"idx": 2, "name": "2", "path": "2_LSTM", "type": "sentence_transformers.models.LSTM"})
     (folder / "modules.json").write_text(json.dumps(modules))
-    with pytest.raises(ValueError, match="module Dense"):
+    with pytest.raises(ValueError, match="module LSTM"):
         Encoder.load(folder)
     (folder / "modules.json").write_text(json.dumps(modules[:1]))
     with pytest.raises(ValueError, match="no Pooling"):

@@ -32,6 +32,14 @@ def test_card_states_data_scores_parameters_and_use(pooling: str) -> None:
     assert "SentenceTransformer(" in card
 
 
+def test_card_of_a_whitened_model_shows_the_layer() -> None:
+    study = Study(training=Training(whitening=0.5))  # type: ignore[arg-type]
+    card = model_card(study, FACTS | {"whitened": {"summary_rank": 2.25, "paper_rank": 1.0}})
+    assert "| before whitening | 2.500 | 1.125 |" in card
+    assert "| this model | 2.250 | 1.000 |" in card
+    assert 'layer = load_file("path/to/model/2_Dense/model.safetensors")' in card
+
+
 def test_licence_comes_from_the_base(tmp_path: Path) -> None:
     assert licence_of(tmp_path) == "other"
     (tmp_path / "README.md").write_text("# no front matter")

@@ -147,6 +147,34 @@ def test_whitening_gives_unit_covariance() -> None:
     np.testing.assert_allclose(white.mean(axis=0), 0, atol=1e-9)
 
 
+@pytest.mark.parametrize("power", [0.0, 0.3, 0.5, 1.0])
+def test_partial_whitening_by_singular_values(power: float) -> None:
+    X = cloud(n=200, offset=3.0)
+    U, s, axes = np.linalg.svd(X - X.mean(axis=0), full_matrices=False)
+    flattened = s / (s**2 / s[0] ** 2 + 0.01) ** (power / 2)
+    by_hand = (U * flattened * np.sqrt((s**2).sum() / (flattened**2).sum())) @ axes
+    evened = geometry.partial_whitening(X, power)(X)
+    np.testing.assert_allclose(evened, by_hand, atol=1e-8)
+    assert evened.var(axis=0).sum() == pytest.approx(X.var(axis=0).sum())
+
+
+def test_partial_whitening_between_centring_and_whitening() -> None:
+    X = cloud(n=200, offset=3.0)
+    np.testing.assert_allclose(geometry.partial_whitening(X, 0)(X), geometry.centring(X)(X), atol=1e-9)
+    whole = np.cov(geometry.partial_whitening(X, 1, floor=1e-12)(X), rowvar=False)
+    np.testing.assert_allclose(whole, np.eye(7) * np.trace(whole) / 7, atol=1e-6 * np.trace(whole))
+    ratios = [geometry.participation_ratio(geometry.partial_whitening(X, p)(X)) for p in (0, 0.25, 0.5, 0.75, 1)]
+    assert ratios == sorted(ratios)
+
+
+def test_partial_whitening_of_few_rows_and_bad_numbers() -> None:
+    few = cloud(n=4, d=7)
+    assert np.isfinite(geometry.partial_whitening(few, 1.0)(cloud(n=30, d=7))).all()
+    for power, floor in ((1.1, 0.01), (-0.1, 0.01), (0.5, 0.0)):
+        with pytest.raises(ValueError, match="0 <= power <= 1 and floor > 0"):
+            geometry.partial_whitening(few, power, floor)
+
+
 def test_whitening_leaves_out_directions_without_variance() -> None:
     X = cloud(n=50, d=3) @ np.random.default_rng(1).normal(size=(3, 8))
     assert geometry.whitening(X)(X).shape == (50, 3)

@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 from semcse import trainer as trainer_module
 from semcse.checkpoints import Checkpoints, Log, training_log
 from semcse.encoder import Encoder
+from semcse.folders import DENSE
+from semcse.geometry import partial_whitening
 from semcse.schema import Study, Training
 from semcse.training import NonFiniteLoss, metric_of, select_records, train
 from semcse.validation import Validation
@@ -257,6 +259,32 @@ def test_the_last_weights_are_taken_where_nothing_selects(base: Path, tmp_path: 
     assert not same(weights(tmp_path / "sum"), weights(tmp_path / "last"))
     with pytest.raises(ValueError, match="needs max_steps"):
         study(base, tmp_path, selection="last", max_steps=None)
+
+
+def test_whitening_changes_the_space_and_not_the_weights(base: Path, tmp_path: Path) -> None:
+    spaces = {}
+    texts = [f"{record['title']} [SEP] {record['abstract']}" for record in RECORDS]
+    for power in (0.0, 0.5):
+        folder = train(study(base, tmp_path / str(power), whitening=power), RECORDS, HELD_OUT)
+        spaces[power] = Encoder.load(folder).encode(texts)
+    assert same(weights(tmp_path / "0.0"), weights(tmp_path / "0.5"))
+    assert not (tmp_path / "0.0" / "model" / DENSE).exists()
+    by_hand = partial_whitening(spaces[0.0], 0.5)(spaces[0.0])
+    np.testing.assert_allclose(spaces[0.5], by_hand, atol=1e-3 * np.abs(by_hand).max())
+    scores = Validation(HELD_OUT, "cosine").scores(Encoder.load(tmp_path / "0.5" / "model"))
+    card = (tmp_path / "0.5" / "model" / "README.md").read_text()
+    assert f"| this model | {scores['summary_rank']:.3f} | {scores['paper_rank']:.3f} |" in card
+    assert "| before whitening |" in card
+
+
+def test_training_starts_without_the_layer_of_its_base(base: Path, tmp_path: Path) -> None:
+    first = train(study(base, tmp_path / "first", pooling="mean", whitening=0.5), RECORDS, HELD_OUT)
+    shutil.copytree(first, tmp_path / "bare")
+    shutil.rmtree(tmp_path / "bare" / DENSE)
+    (tmp_path / "bare" / "modules.json").unlink()
+    for name in ("first/model", "bare"):
+        train(study(tmp_path / name, tmp_path / f"from-{Path(name).name}", pooling="mean"), RECORDS, HELD_OUT)
+    assert_same_training(tmp_path / "from-model", tmp_path / "from-bare")
 
 
 def test_selections_are_nested() -> None:
