@@ -197,10 +197,12 @@ def map_effects(
     `evaluate` gets a function from vectors (N, D) to vectors and returns scores by name; it applies the
     function to whatever its tasks embed. The maps are fitted on `fit_on` (M, D), which should not be the
     benchmark's papers: a map fitted on what it is tested on has seen the test. `tops` are numbers of
-    components to remove, `whitened` numbers of components to keep (None: all with variance).
+    components to remove, `whitened` numbers of components to keep (None: all with variance), beside
+    `partial_whitening`, which keeps all.
     """
     maps: dict[str, Callable[[Floats], Floats]] = {"as they are": lambda X: X, "centred": centring(fit_on)}
     maps |= {f"without the first {top}": all_but_the_top(fit_on, top) for top in tops}
+    maps["whitened half-way"] = partial_whitening(fit_on)
     maps |= {"whitened" if k is None else f"whitened, first {k}": whitening(fit_on, k) for k in whitened}
     rows = {name: dict(evaluate(linear_map)) for name, linear_map in maps.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("embeddings")

@@ -227,6 +227,7 @@ def test_maps_check_their_input() -> None:
         geometry.mean_cosine,
         geometry.uniformity,
         geometry.whitening,
+        geometry.partial_whitening,
         geometry.all_but_the_top,
         geometry.centring,
         lambda X: geometry.alignment(X, X),
@@ -273,13 +274,14 @@ def test_map_effects_evaluates_every_map() -> None:
         "as they are": lambda rows: rows,
         "centred": geometry.centring(fit_on),
         "without the first 2": geometry.all_but_the_top(fit_on, 2),
+        "whitened half-way": geometry.partial_whitening(fit_on),
         "whitened": geometry.whitening(fit_on),
         "whitened, first 3": geometry.whitening(fit_on, 3),
     }
     assert list(table.index) == list(maps)
     for name, linear_map in maps.items():
         assert table.loc[name, "cosine"] == geometry.mean_cosine(linear_map(X))
-    assert table["cosine"].nunique() == 5
+    assert table["cosine"].nunique() == 6
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
