@@ -22,7 +22,7 @@ from semcse.batching import in_halves, pad, within_budget
 from semcse.deberta import speed_up
 from semcse.dense import read_dense, write_dense
 from semcse.display import bar_options
-from semcse.folders import DENSE, POOLINGS, Layout, Replacement, read_layout, without_pickles, write_layout
+from semcse.folders import DENSE, POOLINGS, Layout, Replacement, described, read_layout, without_pickles, write_layout
 from semcse.lean import make_lean
 from semcse.losses import widen
 from semcse.packed import can_pack, packed, side_by_side
@@ -78,43 +78,39 @@ class Encoder:
         trust_remote_code: bool = False,
         device: str | torch.device | None = None,
         normalize: bool | None = None,
-        dense: bool = True,
     ) -> "Encoder":
         """Load a folder or a hub name.
 
         Args:
             name_or_path: a transformers or sentence-transformers folder, or a hub name.
-            pooling: "cls" (first token), "mean" or "last"; None takes what a sentence-transformers folder says
-                and "cls" for other models.
+            pooling: "cls" (first token), "mean" or "last", and nothing behind it; None does what a
+                sentence-transformers model says, linear layer included, and takes "cls" for other models.
             max_length: tokens after which a text is cut, special ones included; never above what the model can take.
             precision: "float32", "bfloat16" (faster where the hardware has it, about two digits), or "auto", which is
                 float32: the numbers sentence-transformers gives.
             revision: of a hub name.
             trust_remote_code: run code that comes with the model.
             device: default the GPU where there is one.
-            normalize: scale vectors to length 1; None follows the folder unless `pooling` overrides it.
-            dense: apply the folder's linear layer behind its pooling, unless `pooling` overrides that.
+            normalize: scale vectors to length 1; None follows the model unless `pooling` is given.
 
         Raises FileNotFoundError for a folder that does not exist, ValueError for one that holds no model.
         """
         source = check_source(name_or_path)
-        layout = read_layout(Path(source))
-        if normalize is None:
-            normalize = layout.normalize if layout and pooling is None else False
-        layer = None
-        if dense and layout and layout.dense and pooling in (None, layout.pooling):
-            layer = read_dense(layout.dense).to(device or default_device())
+        layout = Layout(pooling or "cls", normalize=False)
+        if pooling is None:
+            layout = read_layout(described(source, revision)) or layout
         options = {"revision": revision, "trust_remote_code": trust_remote_code}
         model, tokenizer = _load_parts(source, options)
-        nn.Module.to(model, device or default_device())
+        device = device or default_device()
+        nn.Module.to(model, device)
         return cls(
             model,
             tokenizer,
-            pooling or (layout.pooling if layout else "cls"),
+            layout.pooling,
             max_length,
             precision,
-            normalize,
-            layer,
+            layout.normalize if normalize is None else normalize,
+            read_dense(layout.dense).to(device) if layout.dense else None,
         )
 
     @property

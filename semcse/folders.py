@@ -10,6 +10,8 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
+from huggingface_hub import snapshot_download
+
 from semcse.files import write_atomic
 
 POOLINGS = ("cls", "mean", "last")
@@ -20,6 +22,7 @@ _FLAGS = {
     "mean": "pooling_mode_mean_tokens",
     "last": "pooling_mode_lasttoken",
 }
+_DESCRIPTION = ("modules.json", "*/config.json", "*Dense/model.safetensors")
 _MODULES = ("Transformer", "Pooling", "Dense", "Normalize")
 _NAMES = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
 
@@ -31,6 +34,19 @@ class Layout(NamedTuple):
     normalize: bool
     dense: Path | None = None
     """The folder of a Dense module between pooling and normalisation."""
+
+
+def described(source: str, revision: str | None = None) -> Path:
+    """The folder that says what a model's modules are: `source`, or where the hub's few files about them lie.
+
+    Where the hub gives nothing, a path with nothing in it: loading the weights tells what is wrong.
+    """
+    if Path(source).is_dir():
+        return Path(source)
+    try:
+        return Path(snapshot_download(source, revision=revision, allow_patterns=list(_DESCRIPTION)))
+    except OSError:
+        return Path(source)
 
 
 def read_layout(folder: Path) -> Layout | None:

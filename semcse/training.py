@@ -104,9 +104,7 @@ def metric_of(settings: Training) -> str:
 
 def _base_encoder(settings: Training) -> Encoder:
     base = settings.base if Path(settings.base).is_dir() else models.resolve(settings.base)
-    return Encoder.load(
-        base, settings.pooling, EXPORTED_LENGTH, inner_precision(settings.precision), normalize=False, dense=False
-    )
+    return Encoder.load(base, settings.pooling, EXPORTED_LENGTH, inner_precision(settings.precision), normalize=False)
 
 
 def _sampler(study: Study, records: Sequence[Record], separator: str) -> PairSampler:

@@ -1,6 +1,10 @@
 """The linear layer behind the pooling, against sentence-transformers and arithmetic."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -81,21 +85,41 @@ def test_folder_made_by_sentence_transformers(bert: Path, tmp_path: Path) -> Non
         Encoder.load(tmp_path / "o")
 
 
-def test_layer_can_be_left_out(bert: Path, tmp_path: Path) -> None:
+def test_explicit_pooling_leaves_the_layer_out(bert: Path, tmp_path: Path) -> None:
     folder = with_layer(bert).save(tmp_path / "model")
-    assert Encoder.load(folder, pooling="mean").dimension == 5
-    for encoder in (Encoder.load(folder, dense=False), Encoder.load(folder, pooling="cls")):
+    for pooling in ("mean", "cls"):
+        encoder = Encoder.load(folder, pooling)
         assert encoder.dense is None
-        assert np.array_equal(encoder.encode(TEXTS), Encoder.load(bert, encoder.pooling).encode(TEXTS))
+        assert np.array_equal(encoder.encode(TEXTS), Encoder.load(bert, pooling).encode(TEXTS))
 
 
 def test_fingerprint_knows_the_layer(bert: Path, tmp_path: Path) -> None:
     folder = with_layer(bert).save(tmp_path / "model")
-    fingerprints = {Encoder.load(folder).fingerprint, Encoder.load(folder, dense=False).fingerprint}
+    fingerprints = {Encoder.load(folder).fingerprint, Encoder.load(folder, "mean").fingerprint}
     write_dense(folder / DENSE, layer(5, Encoder.load(bert).dimension, bias=False))
     fingerprints.add(Encoder.load(folder).fingerprint)
     assert len(fingerprints) == 3
     assert Encoder.load(bert, "mean").fingerprint in fingerprints
+
+
+def test_model_of_the_hub_is_what_its_description_says(bert: Path, tmp_path: Path) -> None:
+    """From a cache in the hub's layout, in a process of its own, since where the cache lies is read at import."""
+    folder = with_layer(bert, normalize=True).save(tmp_path / "model")
+    repository = tmp_path / "hub" / "models--owner--whitened"
+    commit = "0123456789" * 4
+    shutil.copytree(folder, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    script = f"""
+import numpy as np
+from semcse.encoder import Encoder
+encoder = Encoder.load("owner/whitened", device="cpu")
+assert (encoder.pooling, encoder.normalize, encoder.dimension) == ("mean", True, 5), vars(encoder)
+np.save({str(tmp_path / "vectors.npy")!r}, encoder.encode({TEXTS!r}))
+"""
+    surroundings = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "hub")}
+    subprocess.run([sys.executable, "-c", script], env=surroundings, check=True, timeout=300)
+    np.testing.assert_allclose(np.load(tmp_path / "vectors.npy"), Encoder.load(folder).encode(TEXTS), atol=1e-6)
 
 
 def test_whitening_layer_is_the_map() -> None:
