@@ -76,7 +76,7 @@ SHORTER: dict[str, str] = {
     r"^semcse run abstracts": "-p sampling.benchmark=300 -p sampling.clustering=300",
     r"^semcse run extractive": "-p sampling.training=1000 -p sampling.validation=100 -p sampling.benchmark=300 "
     "-p sampling.clustering=300",
-    r"^python benchmarks/recipes.py ": "--seeds 0 --steps 40 --papers 200",
+    r"^python benchmarks/recipes.py ": "--seeds 0 --steps 24 --papers 60",
     r"^python benchmarks/scirepeval.py": "--scale 0.02",
     r"^python benchmarks/scaling.py --pa": "--sizes 2000 --real 200",
     r"^python benchmarks/training.py": "--steps 2 --rounds 1",
