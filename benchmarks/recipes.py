@@ -170,7 +170,7 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def intervals(frame: pd.DataFrame) -> pd.DataFrame:
-    """95 % intervals of the mean over seeds, where there are several."""
+    """95 % intervals of the mean over seeds, where there are several; else no rows."""
     shown = {}
     for key, group in frame.groupby(["loss", "recipe"], sort=False):
         if len(group) > 1:
@@ -214,7 +214,7 @@ def main() -> None:
         run_member(study, data, options.papers)
         print(name, (study.folder / "scores.json").read_text(), flush=True)
     frame = found(options, poolings)
-    for shown in (table(frame), intervals(frame)):
+    for shown in filter(len, (table(frame), intervals(frame))):
         print(shown.rename_axis(["loss", "recipe"]).reset_index().to_markdown(index=False), end="\n\n")
 
 
