@@ -26,14 +26,13 @@ from semcse import benchmark
 from semcse.encoder import tokenize
 from semcse.files import write_atomic
 from semcse.models import Embedder, open_model
-from semcse.papers import paper_text
 from semcse.params import Study, load, read
 from semcse.performance import LOWER_IS_BETTER, performance
 from semcse.schema import Training
 from semcse.splits import Splits, load_splits
 from semcse.stored import stored_queries, stored_summaries
 from semcse.summaries import training_records
-from semcse.training import EXPORTED_LENGTH, WHITENING_PAPERS, metric_of, train, training_log
+from semcse.training import EXPORTED_LENGTH, metric_of, train, training_log, whitening_texts
 
 RECIPES = ("full", "just-summaries", "same-input", "crops")
 LOSSES = {
@@ -120,7 +119,7 @@ def tokens_of(study: Study, records: Sequence[Any], model: Embedder) -> float:
     log = training_log(study.folder).dropna(subset="loss")
     of_a_pair = log["tokens_per_second"] / log["pairs_per_second"]
     trained = float(of_a_pair.sum() * study.training.batch_size)
-    texts = [paper_text(record, model.separator) for record in records[:WHITENING_PAPERS] if study.training.whitening]
+    texts = whitening_texts(records, model.separator) if study.training.whitening else []
     embedded = sum(map(len, tokenize(model.encoder.tokenizer, texts, EXPORTED_LENGTH)))
     return (trained + embedded / 3) / 1000
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from numpy.typing import NDArray
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from semcse import distributed, models
@@ -27,7 +26,7 @@ from semcse.trainable import TrainableEncoder
 from semcse.trainer import ContrastiveTrainer, NonFiniteLoss, Patience, training_arguments
 from semcse.validation import Validation
 
-__all__ = ["NonFiniteLoss", "metric_of", "objective", "select_records", "train", "training_log"]
+__all__ = ["NonFiniteLoss", "metric_of", "objective", "select_records", "train", "training_log", "whitening_texts"]
 
 Record = Mapping[str, Any]
 EXPORTED_LENGTH = 512  # tokens; SciRepEval's limit, and what the benchmarks use
@@ -88,6 +87,12 @@ def select_records(records: Sequence[Record], settings: Training, seed: int) -> 
     order = np.random.default_rng(seed).permutation(len(records))[:count] if settings.papers else range(count)
     limit = settings.summaries_per_paper
     return [dict(records[k]) | {"summaries": list(records[k].get("summaries") or [])[:limit]} for k in order]
+
+
+def whitening_texts(records: Sequence[Record], separator: str) -> list[str]:
+    """Title and abstract of the papers that the whitening is fitted on, the first WHITENING_PAPERS."""
+    texts = (paper_text(record, separator) for record in records[:WHITENING_PAPERS])
+    return [text for text in texts if text]
 
 
 def objective(settings: Training) -> Objective:
@@ -174,18 +179,13 @@ def _export(study: Study, trainer: ContrastiveTrainer, checkpoints: Checkpoints,
     rows = {row["step"]: row for row in trainer.rows.rows() if "score" in row}
     facts = {"steps": trainer.state.global_step, "best_step": best, "base": rows.get(0), "best": rows[best]}
     if settings.whitening:
-        encoder.dense = whitening_layer(_space(encoder, records), settings.whitening).to(encoder.device)
+        space = encoder.encode(whitening_texts(records, encoder.separator), progress=True)
+        encoder.dense = whitening_layer(space, settings.whitening).to(encoder.device)
         facts["whitened"] = trainer.validation.scores(encoder)
     facts |= {"papers": len(trainer.stream.sampler.ids), "validation_papers": len(trainer.validation)}
     card = model_card(study, facts, licence_of(str(encoder.model.config.name_or_path)))
     encoder.save(study.folder / "model", similarity=metric_of(settings), card=card)
     checkpoints.finish(facts)
-
-
-def _space(encoder: Encoder, records: Sequence[Record]) -> NDArray[np.float32]:
-    """Embeddings of title and abstract of the papers trained on, of the first WHITENING_PAPERS."""
-    texts = (paper_text(record, encoder.separator) for record in records[:WHITENING_PAPERS])
-    return encoder.encode([text for text in texts if text], progress=True)
 
 
 def _identity(study: Study, encoder: Encoder, records: Sequence[Record], validation: Sequence[Record]) -> str:
