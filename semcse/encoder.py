@@ -99,6 +99,8 @@ class Encoder:
         layout = Layout(pooling or "cls", normalize=False)
         if pooling is None:
             layout = read_layout(described(source, revision)) or layout
+        else:
+            read_layout(Path(source))  # a folder with modules that an Encoder does not know is refused either way
         options = {"revision": revision, "trust_remote_code": trust_remote_code}
         model, tokenizer = _load_parts(source, options)
         device = device or default_device()

@@ -148,8 +148,9 @@ def test_unknown_modules_are_refused(bert: Path, tmp_path: Path) -> None:
     modules = json.loads((folder / "modules.json").read_text())
     modules.append({"idx": 2, "name": "2", "path": "2_LSTM", "type": "sentence_transformers.models.LSTM"})
     (folder / "modules.json").write_text(json.dumps(modules))
-    with pytest.raises(ValueError, match="module LSTM"):
-        Encoder.load(folder)
+    for pooling in (None, "mean"):
+        with pytest.raises(ValueError, match="module LSTM"):
+            Encoder.load(folder, pooling)
     (folder / "modules.json").write_text(json.dumps(modules[:1]))
     with pytest.raises(ValueError, match="no Pooling"):
         Encoder.load(folder)
