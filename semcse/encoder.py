@@ -22,7 +22,17 @@ from semcse.batching import in_halves, pad, within_budget
 from semcse.deberta import speed_up
 from semcse.dense import read_dense, write_dense
 from semcse.display import bar_options
-from semcse.folders import DENSE, POOLINGS, Layout, Replacement, described, read_layout, without_pickles, write_layout
+from semcse.folders import (
+    DENSE,
+    POOLINGS,
+    Layout,
+    Replacement,
+    described,
+    known_modules,
+    read_layout,
+    without_pickles,
+    write_layout,
+)
 from semcse.lean import make_lean
 from semcse.losses import widen
 from semcse.packed import can_pack, packed, side_by_side
@@ -100,7 +110,7 @@ class Encoder:
         if pooling is None:
             layout = read_layout(described(source, revision)) or layout
         else:
-            read_layout(Path(source))  # a folder with modules that an Encoder does not know is refused either way
+            known_modules(Path(source))  # others are refused either way
         options = {"revision": revision, "trust_remote_code": trust_remote_code}
         model, tokenizer = _load_parts(source, options)
         device = device or default_device()

@@ -49,10 +49,10 @@ def described(source: str, revision: str | None = None) -> Path:
         return Path(source)
 
 
-def read_layout(folder: Path) -> Layout | None:
-    """What a sentence-transformers folder does with token states; None for a plain transformers folder.
+def known_modules(folder: Path) -> dict[str, Path] | None:
+    """Kind and folder of each module of a sentence-transformers folder; None for a plain transformers folder.
 
-    Raises ValueError for modules or poolings that an Encoder does not know.
+    Raises ValueError for modules that an Encoder does not know.
     """
     if not (folder / "modules.json").exists():
         return None
@@ -60,11 +60,22 @@ def read_layout(folder: Path) -> Layout | None:
     found = {module["type"].rpartition(".")[2]: folder / module["path"] for module in modules}
     if unknown := set(found) - set(_MODULES):
         raise ValueError(f"{folder} has a module {min(unknown)}; an Encoder knows {', '.join(_MODULES)}")
-    if "Pooling" not in found:
-        raise ValueError(f"{folder}/modules.json names no Pooling module; give pooling={', '.join(POOLINGS)}")
     if len(found) < len(modules) or list(found) != [kind for kind in _MODULES if kind in found]:
         order = ", ".join(_MODULES)
         raise ValueError(f"{folder} has the modules {', '.join(found)}; an Encoder has each once, in the order {order}")
+    return found
+
+
+def read_layout(folder: Path) -> Layout | None:
+    """What a sentence-transformers folder does with token states; None for a plain transformers folder.
+
+    Raises ValueError for modules or poolings that an Encoder does not know.
+    """
+    found = known_modules(folder)
+    if found is None:
+        return None
+    if "Pooling" not in found:
+        raise ValueError(f"{folder}/modules.json names no Pooling module; give pooling={', '.join(POOLINGS)}")
     return Layout(_pooling_of(found["Pooling"] / "config.json"), "Normalize" in found, found.get("Dense"))
 
 

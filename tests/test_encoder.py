@@ -158,6 +158,9 @@ def test_unknown_modules_are_refused(bert: Path, tmp_path: Path) -> None:
     (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_max_tokens": true}')
     with pytest.raises(ValueError, match="pooling_mode_max_tokens"):
         Encoder.load(folder)
+    np.testing.assert_array_equal(Encoder.load(folder, "mean").encode(TEXTS), Encoder.load(bert, "mean").encode(TEXTS))
+    (folder / "modules.json").write_text(json.dumps(modules[:1]))
+    np.testing.assert_array_equal(Encoder.load(folder, "mean").encode(TEXTS), Encoder.load(bert, "mean").encode(TEXTS))
 
 
 def test_no_texts_give_an_empty_array(bert: Path) -> None:
