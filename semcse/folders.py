@@ -22,7 +22,8 @@ _FLAGS = {
     "mean": "pooling_mode_mean_tokens",
     "last": "pooling_mode_lasttoken",
 }
-_DESCRIPTION = ("modules.json", "*/config.json", "*Dense/model.safetensors")
+_SIMILARITY = "config_sentence_transformers.json"
+_DESCRIPTION = ("modules.json", _SIMILARITY, "*/config.json", "*Dense/model.safetensors")
 _MODULES = ("Transformer", "Pooling", "Dense", "Normalize")
 _NAMES = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
 
@@ -36,15 +37,20 @@ class Layout(NamedTuple):
     """The folder of a Dense module between pooling and normalisation."""
 
 
-def described(source: str, revision: str | None = None) -> Path:
+def described(source: str, revision: str | None = None, local_files_only: bool = False) -> Path:
     """The folder that says what a model's modules are: `source`, or where the hub's few files about them lie.
 
-    Where the hub gives nothing, a path with nothing in it: loading the weights tells what is wrong.
+    Where the hub (with `local_files_only` its cache) gives nothing, a path with nothing in it: loading the weights
+    tells what is wrong.
     """
     if Path(source).is_dir():
         return Path(source)
     try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=list(_DESCRIPTION)))
+        return Path(
+            snapshot_download(
+                source, revision=revision, allow_patterns=list(_DESCRIPTION), local_files_only=local_files_only
+            )
+        )
     except OSError:
         return Path(source)
 
@@ -97,7 +103,7 @@ def without_pickles(source: str | os.PathLike[str]) -> Iterator[None]:
 
 def read_similarity(folder: Path) -> str | None:
     """The similarity that a sentence-transformers folder asks for, "cosine" or "euclidean"; None where it says none."""
-    path = folder / "config_sentence_transformers.json"
+    path = folder / _SIMILARITY
     content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     similarity: str | None = content.get("similarity_fn_name")
     return similarity
@@ -129,7 +135,7 @@ def write_layout(folder: Path, layout: Layout, dimension: int, max_length: int, 
     _write_json(folder / "modules.json", entries)
     _write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
     _write_json(folder / "1_Pooling" / "config.json", pooling)
-    _write_json(folder / "config_sentence_transformers.json", {"similarity_fn_name": similarity})
+    _write_json(folder / _SIMILARITY, {"similarity_fn_name": similarity})
     if layout.normalize:
         (folder / paths[-1]).mkdir(exist_ok=True)
 

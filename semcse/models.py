@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from semcse.baselines import WordCounts
 from semcse.files import file_digest
-from semcse.folders import PickledWeights, read_similarity, without_pickles
+from semcse.folders import PickledWeights, described, read_similarity, without_pickles
 from semcse.matching import Metric
 from semcse.records import display_name
 
@@ -178,7 +178,7 @@ def open_model(
     """A model of the zoo, a local folder or a hub name, ready to embed.
 
     TF-IDF and SVD-TF-IDF are fitted on `corpus`, the texts to be compared. `pooling`, `metric` and `max_length` win
-    over the entry. A folder without an entry is compared by the similarity that it names itself, or by cosine. Raises
+    over the entry. A model without an entry is compared by the similarity that it names itself, or by cosine. Raises
     ModelUnavailable for a model that is neither here nor to be downloaded, with what to do.
     """
     zoo = load_models() if models is None else models
@@ -221,7 +221,8 @@ def _outside(name: str, zoo: dict[str, ModelEntry]) -> ModelEntry:
             f"{name!r} is neither a folder nor a model of params/models.yaml (nearest: {', '.join(nearest)}) "
             "nor a name like owner/model"
         )
-    told = read_similarity(folder) if folder.is_dir() else None
+    source = resolve(str(folder) if folder.is_dir() else name, zoo)
+    told = read_similarity(described(source, local_files_only=not Path(source).is_dir() and not hub_reachable()))
     return ModelEntry(hub=name, metric="euclidean" if told == "euclidean" else "cosine", licence="unknown")
 
 

@@ -104,7 +104,7 @@ def test_fingerprint_knows_the_layer(bert: Path, tmp_path: Path) -> None:
 
 def test_model_of_the_hub_is_what_its_description_says(bert: Path, tmp_path: Path) -> None:
     """From a cache in the hub's layout, in a process of its own, since where the cache lies is read at import."""
-    folder = with_layer(bert, normalize=True).save(tmp_path / "model")
+    folder = with_layer(bert, normalize=True).save(tmp_path / "model", similarity="euclidean")
     repository = tmp_path / "hub" / "models--owner--whitened"
     commit = "0123456789" * 4
     shutil.copytree(folder, repository / "snapshots" / commit)
@@ -113,6 +113,8 @@ def test_model_of_the_hub_is_what_its_description_says(bert: Path, tmp_path: Pat
     script = f"""
 import numpy as np
 from semcse.encoder import Encoder
+from semcse.models import open_model
+assert open_model("owner/whitened").metric == "euclidean"
 encoder = Encoder.load("owner/whitened", device="cpu")
 assert (encoder.pooling, encoder.normalize, encoder.dimension) == ("mean", True, 5), vars(encoder)
 np.save({str(tmp_path / "vectors.npy")!r}, encoder.encode({TEXTS!r}))
