@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -156,23 +157,18 @@ def matrix_share(base: str, steps: int, folder: Path, precision: str) -> dict[st
     return {"share": sum(event.self_cpu_time_total for event in inside if event.key in products) / total}
 
 
-def _into(
-    queue: Any, work: Callable[..., dict[str, float]], arguments: tuple[Any, ...], options: dict[str, Any]
-) -> None:
+def _in_a_folder(
+    work: Callable[..., dict[str, float]], arguments: tuple[Any, ...], options: dict[str, Any]
+) -> dict[str, float]:
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory() as folder:
-        queue.put(work(*arguments, Path(folder) / "run", **options))
+        return work(*arguments, Path(folder) / "run", **options)
 
 
 def apart(work: Callable[..., dict[str, float]], *arguments: Any, **options: Any) -> dict[str, float]:
     """Run in a process of its own, so that peaks of memory do not mix."""
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=_into, args=(queue, work, arguments, options))
-    process.start()
-    result: dict[str, float] = queue.get()
-    process.join()
-    return result
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_in_a_folder, work, arguments, options).result()
 
 
 def measure(name: str, steps: int, rounds: int) -> None:
@@ -208,6 +204,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
+    if options.steps <= SKIPPED:
+        parser.error(f"--steps must be more than the {SKIPPED} that are not counted, got {options.steps}")
     for name in [options.model] if options.model else ["minilm", "deberta"]:
         measure(name, options.steps, options.rounds)
 

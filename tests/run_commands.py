@@ -79,7 +79,7 @@ SHORTER: dict[str, str] = {
     r"^python benchmarks/recipes.py ": "--seeds 0 --steps 24 --papers 60",
     r"^python benchmarks/scirepeval.py": "--scale 0.02",
     r"^python benchmarks/scaling.py --pa": "--sizes 2000 --real 200",
-    r"^python benchmarks/training.py": "--steps 2 --rounds 1",
+    r"^python benchmarks/training.py": "--steps 3 --rounds 1",
     r"^python benchmarks/job_memory.py": "--papers 1000 2000",
     r"^python benchmarks/projection.py": "--rows 3000 --peer-rows 1000",
     r"^python benchmarks/generation.py": "--papers 1 --new-tokens 8",
