@@ -110,7 +110,7 @@ class Encoder:
         if pooling is None:
             layout = read_layout(described(source, revision)) or layout
         else:
-            known_modules(Path(source))  # others are refused either way
+            known_modules(Path(source))  # a folder with other modules is refused either way
         options = {"revision": revision, "trust_remote_code": trust_remote_code}
         model, tokenizer = _load_parts(source, options)
         device = device or default_device()

@@ -222,8 +222,13 @@ def _outside(name: str, zoo: dict[str, ModelEntry]) -> ModelEntry:
             "nor a name like owner/model"
         )
     source = resolve(str(folder) if folder.is_dir() else name, zoo)
-    told = read_similarity(described(source, local_files_only=not Path(source).is_dir() and not hub_reachable()))
+    told = read_similarity(described(source, local_files_only=_only_cached(source)))
     return ModelEntry(hub=name, metric="euclidean" if told == "euclidean" else "cosine", licence="unknown")
+
+
+def _only_cached(source: str) -> bool:
+    """Whether a model can come from the hub's cache only."""
+    return not Path(source).is_dir() and not hub_reachable()
 
 
 def _load(name: str, entry: ModelEntry, source: str, pooling: str | None, length: int, precision: str) -> Any:
@@ -232,7 +237,7 @@ def _load(name: str, entry: ModelEntry, source: str, pooling: str | None, length
     revision = None if Path(source).is_dir() else entry.revision
     remote = entry.trust_remote_code
     try:
-        if not Path(source).is_dir() and not hub_reachable():
+        if _only_cached(source):
             source, revision = snapshot_download(source, revision=revision, local_files_only=True), None
         if entry.kind == "sentence-transformers":
             return SentenceEncoder(source, revision, remote, length)
